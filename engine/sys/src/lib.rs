@@ -1,0 +1,8 @@
+//! The unsafe corner of Byway, behind safe functions: checksums with the widest vectors the CPU
+//! has, CPU affinity, cache prefetch.
+
+pub mod affinity;
+pub mod checksum;
+mod prefetch;
+
+pub use prefetch::prefetch_read;

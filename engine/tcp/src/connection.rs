@@ -1,0 +1,392 @@
+//! The connection record, how it comes to be, and what its owner may ask of it.
+//!
+//! A connection is 192 bytes of plain data in three cache lines: who it is, what receiving needs,
+//! what sending needs. What only a busy connection needs is in pooled records of [`Tcp`], linked by
+//! index. The methods of [`Connection`] come in four classes:
+//!
+//! - *getters*: [`state`](Connection::state), [`flow`](Connection::flow), [`unread`](Connection::unread)...
+//! - *inputs*, which take `now`: [`on_segment`](Connection::on_segment), [`on_timeout`](Connection::on_timeout),
+//!   [`on_unreachable`](Connection::on_unreachable). They fill [`Effects`](crate::effects::Effects).
+//! - *commands* of the application: [`queue`](Connection::queue), [`consume`](Connection::consume),
+//!   [`shutdown`](Connection::shutdown), [`close`](Connection::close), [`abort`](Connection::abort).
+//! - *outputs*: [`poll_transmit`](Connection::poll_transmit) until `None`, then
+//!   [`deadline`](Connection::deadline). Ask for them after each input or command.
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::effects::{CloseReason, Effects};
+use crate::flight::Flight;
+use crate::isn::{Secrets, initial_sequence_number};
+use crate::pool::{NONE, Pool};
+use crate::reassembly::Reassembly;
+use crate::record::{Connection, HotRx, HotTx, Identity, Marks, Owner, TIMESTAMPS_LEN};
+use crate::rtt::Rtt;
+use crate::segment::Plan;
+use crate::state::State;
+use crate::time::{Duration, Instant};
+use byway_wire::tcp::{Flags, Options, WindowScale};
+use byway_wire::{FlowKey, SeqNumber};
+
+/// What all connections of a shard share.
+#[derive(Debug)]
+pub struct Tcp {
+    /// Parameters.
+    pub config: Config,
+    /// What happened so far.
+    pub counters: Counters,
+    pub(crate) secrets: Secrets,
+    pub(crate) flights: Pool<Flight>,
+    pub(crate) reassembly: Pool<Reassembly>,
+}
+
+impl Tcp {
+    /// The environment for at most `max_connections` connections at a time.
+    pub fn new(config: Config, secrets: Secrets, max_connections: usize) -> Self {
+        Self {
+            config,
+            secrets,
+            counters: Counters::default(),
+            flights: Pool::new(max_connections),
+            reassembly: Pool::new(max_connections),
+        }
+    }
+
+    /// Pooled records in use: what is in flight, and what holds out-of-order data.
+    pub fn records_in_use(&self) -> (usize, usize) {
+        (self.flights.in_use(), self.reassembly.in_use())
+    }
+
+    /// TSval for this moment.
+    pub(crate) fn timestamp(&self, now: Instant) -> u32 {
+        now.as_millis_wrapped()
+            .wrapping_add(self.secrets.timestamp_offset)
+    }
+}
+
+/// What a side remembers of the peer's SYN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    pub(crate) timestamps: Option<u32>,
+    pub(crate) sack: bool,
+    pub(crate) snd_scale: Option<WindowScale>,
+    /// The peer's MSS option, or the default of RFC 9293 §3.7.1.
+    pub(crate) peer_mss: u16,
+}
+
+impl Agreed {
+    /// What the peer's SYN or SYN-ACK and our configuration have in common.
+    //= rfc9293 3.7.1 MUST-15
+    pub(crate) fn from_syn(options: &Options, config: &Config, ipv4: bool) -> Self {
+        let default_mss = if ipv4 { 536 } else { 1220 };
+        Self {
+            timestamps: options
+                .timestamps
+                .filter(|_| config.timestamps)
+                .map(|t| t.value),
+            sack: options.sack_permitted && config.sack,
+            snd_scale: options.window_scale.filter(|_| config.window_scaling),
+            // A peer that asks for less than this would cost more headers than data.
+            peer_mss: options.mss.unwrap_or(default_mss).max(64),
+        }
+    }
+}
+
+impl Connection {
+    /// Room for our side of a connection, all variables at their start.
+    pub(crate) fn blank(
+        flow: FlowKey,
+        state: State,
+        iss: SeqNumber,
+        mss: u16,
+        now: Instant,
+        config: &Config,
+    ) -> Self {
+        Self {
+            id: Identity {
+                flow,
+                state,
+                marks: Marks::default(),
+                owner: Owner::default(),
+            },
+            rx: HotRx {
+                ack_deadline: Instant::NEVER,
+                life_deadline: Instant::NEVER,
+                rcv_nxt: SeqNumber::default(),
+                rcv_adv: SeqNumber::default(),
+                unread: 0,
+                ts_recent: 0,
+                ts_recent_at: now.as_millis_wrapped(),
+                last_ack_sent: SeqNumber::default(),
+                unacked: 0,
+                reassembly: NONE,
+                rcv_mss: mss,
+                rcv_scale: WindowScale::ZERO,
+                snd_scale: WindowScale::ZERO,
+                quick_acks: config.quick_acks,
+                duplicate_acks: 0,
+                ack_now: false,
+            },
+            tx: HotTx {
+                rto_deadline: Instant::NEVER,
+                snd_una: iss,
+                snd_nxt: iss,
+                snd_end: iss + 1,
+                snd_wnd: 0,
+                snd_wl1: SeqNumber::default(),
+                snd_wl2: SeqNumber::default(),
+                max_wnd: 0,
+                cwnd: 0,
+                ssthresh: u32::MAX,
+                rtt: Rtt::default(),
+                sent_at_ms: now.as_millis_wrapped(),
+                flight: NONE,
+                mss,
+                duplicates: 0,
+                backoff: 0,
+            },
+        }
+    }
+
+    /// Opens a connection: SYN-SENT, its SYN ready for [`poll_transmit`](Self::poll_transmit).
+    /// `mss` is what fits the path: its MTU less 40 (IPv4) or 60 (IPv6).
+    pub fn connect(flow: FlowKey, mss: u16, now: Instant, tcp: &mut Tcp) -> Self {
+        let iss = initial_sequence_number(&tcp.secrets, &flow, now);
+        let mut conn = Self::blank(flow, State::SynSent, iss, mss, now, &tcp.config);
+        conn.id.marks.set(Marks::ACTIVE | Marks::SYN_DUE, true);
+        tcp.counters.active_opens += 1;
+        conn
+    }
+
+    /// Adopts what both SYNs agreed on. `irs` is the peer's initial sequence number.
+    pub(crate) fn agree(&mut self, agreed: &Agreed, irs: SeqNumber, config: &Config) {
+        let marks = &mut self.id.marks;
+        marks.set(Marks::TIMESTAMPS, agreed.timestamps.is_some());
+        marks.set(Marks::SACK, agreed.sack);
+        marks.set(Marks::SCALING, agreed.snd_scale.is_some());
+        if let Some(scale) = agreed.snd_scale {
+            self.rx.snd_scale = scale;
+            self.rx.rcv_scale = WindowScale::clamped(config.receive_scale());
+        }
+        self.rx.rcv_nxt = irs + 1;
+        // What our SYN offered: windows on SYN segments are not scaled (RFC 7323 §2.2).
+        self.rx.rcv_adv = irs + 1 + config.rcv_buf.min(0xffff);
+        self.rx.last_ack_sent = irs + 1;
+        self.rx.ts_recent = agreed.timestamps.unwrap_or(0);
+        let payload = agreed.peer_mss.min(self.rx.rcv_mss);
+        let options = if agreed.timestamps.is_some() {
+            TIMESTAMPS_LEN
+        } else {
+            0
+        };
+        self.tx.mss = payload - options;
+        self.tx.cwnd = config.initial_window * u32::from(self.tx.mss);
+    }
+
+    /// The owner's words.
+    #[inline]
+    pub fn owner(&self) -> &Owner {
+        &self.id.owner
+    }
+
+    /// The owner's words, to change.
+    #[inline]
+    pub fn owner_mut(&mut self) -> &mut Owner {
+        &mut self.id.owner
+    }
+
+    /// Where the connection stands.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.id.state
+    }
+
+    /// Its two ends.
+    #[inline]
+    pub fn flow(&self) -> &FlowKey {
+        &self.id.flow
+    }
+
+    /// RCV.NXT: the first octet that has not arrived in order.
+    #[inline]
+    pub fn rcv_nxt(&self) -> SeqNumber {
+        self.rx.rcv_nxt
+    }
+
+    /// In-order octets that were not consumed yet.
+    #[inline]
+    pub fn unread(&self) -> u32 {
+        self.rx.unread
+    }
+
+    /// Octets in the send buffer: sent and not acknowledged, or not sent yet.
+    #[inline]
+    pub fn buffered(&self) -> u32 {
+        // Before our SYN is acknowledged it sits in front of the data.
+        let data_start = self.tx.snd_una + u32::from(self.syn_unacknowledged());
+        if self.tx.snd_end.after(data_start) {
+            self.tx.snd_end.offset_from(data_start)
+        } else {
+            0
+        }
+    }
+
+    /// Octets that [`queue`](Self::queue) takes now.
+    #[inline]
+    pub fn send_space(&self, tcp: &Tcp) -> u32 {
+        if self.id.state.may_queue() && !self.id.marks.has(Marks::FIN_WANTED) {
+            tcp.config.snd_buf.saturating_sub(self.buffered())
+        } else {
+            0
+        }
+    }
+
+    /// The application appended `len` octets to the send buffer; at most `send_space`.
+    #[inline]
+    pub fn queue(&mut self, len: u32) {
+        debug_assert!(self.id.state.may_queue());
+        self.tx.snd_end += len;
+    }
+
+    /// The application took `len` in-order octets out of the receive buffer: the window opens.
+    #[inline]
+    pub fn consume(&mut self, len: u32, tcp: &Tcp) {
+        debug_assert!(len <= self.rx.unread);
+        self.rx.unread = self.rx.unread.saturating_sub(len);
+        if self.id.state.may_receive() && self.window_update_due(&tcp.config) {
+            self.rx.ack_now = true;
+        }
+    }
+
+    /// No more data from us: a FIN follows what is queued. Data is still received.
+    //= rfc9293 3.10.4
+    pub fn shutdown(&mut self) {
+        match self.id.state {
+            State::SynSent | State::SynReceived => self.id.marks.set(Marks::FIN_WANTED, true),
+            State::Established => self.id.state = State::FinWait1,
+            State::CloseWait => self.id.state = State::LastAck,
+            _ => {}
+        }
+    }
+
+    /// Closes both directions. Data that still arrives, or that was not read, is answered with a
+    /// reset, because the peer must not believe that it was taken.
+    //= rfc9293 3.6.1 MUST-14
+    pub fn close(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
+        if self.id.state == State::SynSent {
+            tcp.counters.attempt_fails += 1;
+            return self.finish(CloseReason::Aborted, fx);
+        }
+        if self.rx.unread > 0 {
+            tcp.counters.aborted_on_close += 1;
+            fx.reply = self.abort(now, tcp);
+            fx.closed = Some(CloseReason::Aborted);
+            return;
+        }
+        self.shutdown();
+        self.id.marks.set(Marks::DEAF, true);
+        if self.id.state == State::FinWait2 {
+            self.rx.life_deadline = now + tcp.config.fin_wait_2;
+        }
+    }
+
+    /// Gives the connection up. Returns the reset to send, if the state asks for one; then
+    /// [`release`](Self::release) it and forget it.
+    //= rfc9293 3.10.5
+    pub fn abort(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        let state = core::mem::replace(&mut self.id.state, State::Closed);
+        match state {
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait => {
+                tcp.counters.estab_resets += 1;
+                Some(self.reset_plan(now, tcp))
+            }
+            State::SynSent => {
+                tcp.counters.attempt_fails += 1;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`: the peer finds it in its window.
+    pub(crate) fn reset_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
+        tcp.counters.out_rsts += 1;
+        tcp.counters.out_segs += 1;
+        Plan {
+            seq: self.tx.snd_nxt,
+            ack: self.rx.rcv_nxt,
+            flags: Flags::RST | Flags::ACK,
+            options: self.segment_options(now, tcp),
+            ..Plan::default()
+        }
+    }
+
+    /// Ends the connection: its owner frees the record after looking at `fx`.
+    pub(crate) fn finish(&mut self, reason: CloseReason, fx: &mut Effects) {
+        self.id.state = State::Closed;
+        fx.closed = Some(reason);
+    }
+
+    /// Both directions are done. The connection is over once the application has read everything.
+    pub(crate) fn conclude(&mut self, state: State, fx: &mut Effects) {
+        debug_assert!(matches!(state, State::TimeWait | State::Closed));
+        self.id.state = state;
+        self.rx.ack_deadline = Instant::NEVER;
+        self.rx.life_deadline = Instant::NEVER;
+        self.tx.rto_deadline = Instant::NEVER;
+        self.settle(fx);
+    }
+
+    /// Reports a clean end that had to wait for the reader. Call it after `consume`; inputs do so
+    /// themselves. Data that was acknowledged is never lost because both FINs overtook the reader.
+    pub fn settle(&mut self, fx: &mut Effects) {
+        let over = matches!(self.id.state, State::TimeWait | State::Closed);
+        if over && self.rx.unread == 0 && fx.closed.is_none() {
+            fx.closed = Some(CloseReason::Finished);
+            fx.time_wait = self.id.state == State::TimeWait;
+        }
+    }
+
+    /// The peer's FIN is in order: nothing follows what is unread now.
+    #[inline]
+    pub fn peer_closed(&self) -> bool {
+        matches!(
+            self.id.state,
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        )
+    }
+
+    /// Gives the pooled records back. Call it once, before the record itself is dropped.
+    pub fn release(&mut self, tcp: &mut Tcp) {
+        tcp.flights
+            .give(core::mem::replace(&mut self.tx.flight, NONE));
+        tcp.reassembly
+            .give(core::mem::replace(&mut self.rx.reassembly, NONE));
+    }
+
+    /// Our SYN is still to be acknowledged.
+    #[inline]
+    pub(crate) fn syn_unacknowledged(&self) -> bool {
+        matches!(self.id.state, State::SynSent | State::SynReceived)
+    }
+
+    /// Our FIN was sent at least once.
+    #[inline]
+    pub(crate) fn fin_sent(&self) -> bool {
+        self.tx.snd_nxt.after(self.tx.snd_end)
+    }
+
+    /// Octets of sequence space in flight.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.tx.snd_nxt.offset_from(self.tx.snd_una)
+    }
+
+    /// The retransmission timeout now.
+    pub(crate) fn rto(&self, config: &Config) -> Duration {
+        self.tx.rtt.timeout(config, self.tx.backoff)
+    }
+}

@@ -1,0 +1,127 @@
+//! Seventh: the segment text.
+
+use super::{Done, Step, refuse};
+use crate::connection::Tcp;
+use crate::effects::{CloseReason, DropReason, Effects, Piece, Store};
+use crate::pool::NONE;
+use crate::record::{Connection, Marks};
+use crate::time::Instant;
+
+use super::sequence::Arrival;
+
+//= rfc9293 3.10.7.4
+pub(super) fn accept(
+    conn: &mut Connection,
+    arrival: &Arrival,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) -> Step {
+    if arrival.len == 0 {
+        if arrival.had_data {
+            // All of it was here already, or the window was closed: say again what we expect.
+            conn.rx.ack_now = true;
+            tcp.counters.duplicates += 1;
+        }
+        return Ok(());
+    }
+    if !conn.id.state.may_receive() {
+        return Ok(());
+    }
+    if conn.id.marks.has(Marks::DEAF) {
+        return Err(refuse_after_close(conn, now, tcp, fx));
+    }
+    if arrival.seq == conn.rx.rcv_nxt {
+        in_order(conn, arrival, now, tcp, fx);
+        Ok(())
+    } else {
+        out_of_order(conn, arrival, tcp, fx)
+    }
+}
+
+/// The application closed both directions: the peer has to learn that this data is lost.
+//= rfc9293 3.6.1
+fn refuse_after_close(
+    conn: &mut Connection,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) -> Done {
+    tcp.counters.aborted_on_data += 1;
+    fx.reply = conn.abort(now, tcp);
+    conn.finish(CloseReason::Aborted, fx);
+    refuse(DropReason::AfterClose, tcp, fx)
+}
+
+fn in_order(
+    conn: &mut Connection,
+    arrival: &Arrival,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) {
+    fx.deliver = Piece {
+        skip: arrival.skip,
+        len: arrival.len,
+    };
+    conn.rx.rcv_nxt += arrival.len;
+    if conn.rx.reassembly != NONE {
+        fill_gap(conn, tcp, fx);
+    }
+    let taken = arrival.len + fx.ready;
+    conn.rx.unread += taken;
+    schedule_ack(conn, taken, now, tcp);
+}
+
+/// What waited behind the gap follows now; its sender must learn that soon (RFC 5681 §4.2).
+fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
+    conn.rx.ack_now = true;
+    let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) else {
+        return;
+    };
+    fx.ready = held.advance(conn.rx.rcv_nxt);
+    conn.rx.rcv_nxt += fx.ready;
+    if held.is_empty() {
+        tcp.reassembly
+            .give(core::mem::replace(&mut conn.rx.reassembly, NONE));
+    }
+}
+
+/// An ACK for at least every second full-sized segment, and none later than the delay.
+//= rfc9293 3.8.6.3 MUST-40
+//= rfc9293 3.8.6.3 SHLD-19
+fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
+    conn.rx.unacked += taken;
+    if conn.rx.quick_acks > 0 {
+        conn.rx.quick_acks -= 1;
+        conn.rx.ack_now = true;
+    } else if conn.rx.unacked > u32::from(conn.rx.rcv_mss) {
+        conn.rx.ack_now = true;
+    } else if !conn.rx.ack_deadline.is_armed() {
+        conn.rx.ack_deadline = now + tcp.config.delayed_ack;
+    }
+}
+
+/// "Segments with higher beginning sequence numbers SHOULD be held for later processing", and each
+/// is answered at once with a duplicate ACK (RFC 5681 §4.2).
+//= rfc9293 3.10.7.4 SHLD-31
+fn out_of_order(conn: &mut Connection, arrival: &Arrival, tcp: &mut Tcp, fx: &mut Effects) -> Step {
+    conn.rx.duplicate_acks = conn.rx.duplicate_acks.saturating_add(1);
+    if conn.rx.reassembly == NONE {
+        conn.rx.reassembly = tcp.reassembly.take().unwrap_or(NONE);
+    }
+    let limit = tcp.config.reassembly_ranges;
+    let held = tcp.reassembly.get_mut(conn.rx.reassembly);
+    if !held.is_some_and(|held| held.insert(arrival.seq, arrival.len, limit)) {
+        return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
+    }
+    tcp.counters.ofo_queued += 1;
+    fx.store = Store {
+        piece: Piece {
+            skip: arrival.skip,
+            len: arrival.len,
+        },
+        at: arrival.seq.offset_from(conn.rx.rcv_nxt),
+    };
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! A segment arrives: RFC 9293 §3.10.7.4, one small function a step, in the RFC's order.
+
+mod ack;
+mod data;
+mod fin;
+mod reset;
+mod sequence;
+mod syn;
+mod syn_sent;
+mod unreachable;
+
+use crate::connection::Tcp;
+use crate::effects::{DropReason, Effects};
+use crate::record::Connection;
+use crate::segment::Segment;
+use crate::state::State;
+use crate::time::Instant;
+
+/// What a step says: go on with the next one, or be done with this segment.
+pub(crate) type Step = Result<(), Done>;
+
+/// The segment is dealt with.
+pub(crate) struct Done;
+
+/// A segment was refused: counts it and says so.
+#[inline]
+pub(crate) fn refuse(reason: DropReason, tcp: &mut Tcp, fx: &mut Effects) -> Done {
+    tcp.counters.drop(reason);
+    fx.drop = Some(reason);
+    Done
+}
+
+impl Connection {
+    /// Takes a segment of this connection. `fx` starts as default.
+    pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
+        tcp.counters.in_segs += 1;
+        // A step that is done has said all it has to say in `fx`.
+        let _ = match self.id.state {
+            State::Closed | State::Listen => Ok(()),
+            State::SynSent => syn_sent::segment_arrives(self, seg, now, tcp, fx),
+            _ => self.segment_arrives(seg, now, tcp, fx),
+        };
+    }
+
+    //= rfc9293 3.10.7.4
+    fn segment_arrives(
+        &mut self,
+        seg: &Segment,
+        now: Instant,
+        tcp: &mut Tcp,
+        fx: &mut Effects,
+    ) -> Step {
+        let arrival = sequence::check(self, seg, now, tcp, fx)?;
+        reset::check(self, seg, tcp, fx)?;
+        syn::check(self, seg, tcp, fx)?;
+        ack::check(self, seg, now, tcp, fx)?;
+        data::accept(self, &arrival, now, tcp, fx)?;
+        fin::check(self, &arrival, now, tcp, fx)
+    }
+}

@@ -1,0 +1,44 @@
+//! Second check: the RST bit, with the hardening of RFC 5961 §3.
+
+use super::{Done, Step, refuse};
+use crate::connection::Tcp;
+use crate::effects::{CloseReason, DropReason, Effects};
+use crate::record::{Connection, Marks};
+use crate::segment::Segment;
+use crate::state::State;
+use byway_wire::tcp::Flags;
+
+/// Only a reset exactly at RCV.NXT resets; another one in the window is challenged, so that an
+/// attacker has to guess one number instead of one window.
+//= rfc9293 3.10.7.4
+//= rfc5961 3.2
+pub(super) fn check(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Step {
+    if !seg.flags.contains(Flags::RST) {
+        return Ok(());
+    }
+    if conn.id.state == State::TimeWait {
+        // TIME-WAIT is not for a reset to cut short (RFC 1337).
+        return Err(refuse(DropReason::ResetOutOfWindow, tcp, fx));
+    }
+    if seg.seq != conn.rx.rcv_nxt {
+        conn.rx.ack_now = true;
+        tcp.counters.challenge_acks += 1;
+        return Err(refuse(DropReason::ResetChallenged, tcp, fx));
+    }
+    let reason = match conn.id.state {
+        State::SynReceived if conn.id.marks.has(Marks::ACTIVE) => {
+            tcp.counters.attempt_fails += 1;
+            CloseReason::Refused
+        }
+        State::SynReceived => {
+            tcp.counters.attempt_fails += 1;
+            CloseReason::Reset
+        }
+        _ => {
+            tcp.counters.estab_resets += 1;
+            CloseReason::Reset
+        }
+    };
+    conn.finish(reason, fx);
+    Err(Done)
+}

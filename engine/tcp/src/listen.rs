@@ -1,0 +1,245 @@
+//! The passive side before there is a connection: half-open entries, and resets for strangers.
+
+use crate::connection::{Agreed, Tcp};
+use crate::effects::DropReason;
+use crate::isn::initial_sequence_number;
+use crate::record::Connection;
+use crate::rtt::Rtt;
+use crate::segment::{Plan, Segment};
+use crate::state::State;
+use crate::time::Instant;
+use byway_wire::tcp::{Flags, Options, Timestamps, WindowScale};
+use byway_wire::{FlowKey, SeqNumber};
+
+/// A connection in SYN-RECEIVED that a listener has not accepted yet: all that is kept until the
+/// peer has shown that its address is its own.
+#[derive(Clone, Copy, Debug)]
+pub struct SynEntry {
+    flow: FlowKey,
+    iss: SeqNumber,
+    irs: SeqNumber,
+    agreed: Agreed,
+    /// Our MSS option.
+    mss: u16,
+    /// SYN-ACKs sent again.
+    retries: u8,
+    /// When the SYN came.
+    born: Instant,
+    deadline: Instant,
+}
+
+/// What a segment does to a half-open entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynVerdict {
+    /// The entry stays; send this, if it is something.
+    Stay(Option<Plan>),
+    /// Not taken.
+    Drop(DropReason),
+    /// The handshake is done: make a [`Connection`] with [`Connection::accept`], give it this very
+    /// segment, and forget the entry.
+    Accept,
+    /// The peer reset it: forget the entry.
+    Reset,
+}
+
+/// What a timeout does to a half-open entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynTimeout {
+    /// Not due yet: the deadline moved.
+    Early,
+    /// Send the SYN-ACK again.
+    Resend(Plan),
+    /// The peer does not answer: forget the entry.
+    Expired,
+}
+
+impl Tcp {
+    /// A SYN for a listener: the entry to keep, whose [`SynEntry::syn_ack`] is to be sent.
+    /// `mss` is what fits the path. The caller has checked that the segment is a SYN without ACK,
+    /// RST or FIN.
+    //= rfc9293 3.10.7.2
+    pub fn accept_syn(&mut self, flow: FlowKey, seg: &Segment, mss: u16, now: Instant) -> SynEntry {
+        SynEntry {
+            flow,
+            iss: initial_sequence_number(&self.secrets, &flow, now),
+            irs: seg.seq,
+            agreed: Agreed::from_syn(&seg.options, &self.config, flow.remote.address.is_v4()),
+            mss,
+            retries: 0,
+            born: now,
+            deadline: now + self.config.rto_initial,
+        }
+    }
+
+    /// The answer to a segment that belongs to no connection: a reset, except to a reset.
+    //= rfc9293 3.10.7.1
+    pub fn reset_for(&mut self, seg: &Segment) -> Option<Plan> {
+        if seg.flags.contains(Flags::RST) {
+            return None;
+        }
+        if seg.flags.contains(Flags::ACK) {
+            return Some(reset_for_ack(seg, self));
+        }
+        self.counters.out_rsts += 1;
+        self.counters.out_segs += 1;
+        Some(Plan {
+            seq: SeqNumber::new(0),
+            ack: seg.seq + seg.seq_len(),
+            flags: Flags::RST | Flags::ACK,
+            ..Plan::default()
+        })
+    }
+}
+
+/// `<SEQ=SEG.ACK><CTL=RST>`: the reset for an ACK of something that was never sent.
+pub(crate) fn reset_for_ack(seg: &Segment, tcp: &mut Tcp) -> Plan {
+    tcp.counters.out_rsts += 1;
+    tcp.counters.out_segs += 1;
+    Plan {
+        seq: seg.ack,
+        flags: Flags::RST,
+        ..Plan::default()
+    }
+}
+
+impl SynEntry {
+    /// The two ends.
+    pub fn flow(&self) -> &FlowKey {
+        &self.flow
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) is due.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The SYN-ACK, with those options of ours that the peer offered too.
+    pub fn syn_ack(&self, now: Instant, tcp: &mut Tcp) -> Plan {
+        tcp.counters.out_segs += 1;
+        let config = &tcp.config;
+        Plan {
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: WindowScale::ZERO.narrow(config.rcv_buf),
+            options: Options {
+                mss: Some(self.mss),
+                window_scale: self
+                    .agreed
+                    .snd_scale
+                    .map(|_| WindowScale::clamped(config.receive_scale())),
+                sack_permitted: self.agreed.sack,
+                timestamps: self.timestamps(now, tcp),
+                ..Options::default()
+            },
+            ..Plan::default()
+        }
+    }
+
+    fn timestamps(&self, now: Instant, tcp: &Tcp) -> Option<Timestamps> {
+        self.agreed.timestamps.map(|echo| Timestamps {
+            value: tcp.timestamp(now),
+            echo,
+        })
+    }
+
+    /// A segment arrives for SYN-RECEIVED.
+    //= rfc9293 3.10.7.4
+    pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
+        tcp.counters.in_segs += 1;
+        let rcv_nxt = self.irs + 1;
+        if seg.flags.contains(Flags::SYN) && seg.seq == self.irs {
+            // Our SYN-ACK was lost, or the SYN was duplicated on the way.
+            return SynVerdict::Stay(Some(self.syn_ack(now, tcp)));
+        }
+        let in_window = seg.seq.offset_from(rcv_nxt) <= tcp.config.rcv_buf.min(0xffff);
+        if seg.flags.contains(Flags::RST) {
+            return self.on_reset(seg, in_window, now, tcp);
+        }
+        let fresh = match (self.agreed.timestamps, seg.options.timestamps) {
+            (Some(recent), Some(t)) => (t.value.wrapping_sub(recent) as i32) >= 0,
+            _ => true,
+        };
+        if !in_window || !fresh || seg.flags.contains(Flags::SYN) {
+            return SynVerdict::Stay(Some(self.challenge(now, tcp)));
+        }
+        if !seg.flags.contains(Flags::ACK) {
+            tcp.counters.drop(DropReason::NoAck);
+            return SynVerdict::Drop(DropReason::NoAck);
+        }
+        if seg.ack != self.iss + 1 {
+            tcp.counters.drop(DropReason::BadAck);
+            return SynVerdict::Stay(Some(reset_for_ack(seg, tcp)));
+        }
+        SynVerdict::Accept
+    }
+
+    /// RFC 5961 §3: exactly at RCV.NXT it counts, elsewhere in the window it is challenged.
+    fn on_reset(&self, seg: &Segment, in_window: bool, now: Instant, tcp: &mut Tcp) -> SynVerdict {
+        if seg.seq == self.irs + 1 {
+            tcp.counters.attempt_fails += 1;
+            return SynVerdict::Reset;
+        }
+        if in_window {
+            tcp.counters.drop(DropReason::ResetChallenged);
+            return SynVerdict::Stay(Some(self.challenge(now, tcp)));
+        }
+        tcp.counters.drop(DropReason::ResetOutOfWindow);
+        SynVerdict::Drop(DropReason::ResetOutOfWindow)
+    }
+
+    fn challenge(&self, now: Instant, tcp: &mut Tcp) -> Plan {
+        tcp.counters.challenge_acks += 1;
+        tcp.counters.out_segs += 1;
+        Plan {
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: WindowScale::ZERO.narrow(tcp.config.rcv_buf),
+            options: Options {
+                timestamps: self.timestamps(now, tcp),
+                ..Options::default()
+            },
+            ..Plan::default()
+        }
+    }
+
+    /// The deadline may have passed: sends the SYN-ACK again, at doubling intervals.
+    pub fn on_timeout(&mut self, now: Instant, tcp: &mut Tcp) -> SynTimeout {
+        if now < self.deadline {
+            return SynTimeout::Early;
+        }
+        if self.retries >= tcp.config.syn_retries {
+            tcp.counters.attempt_fails += 1;
+            return SynTimeout::Expired;
+        }
+        self.retries += 1;
+        self.deadline = now + Rtt::default().timeout(&tcp.config, self.retries);
+        tcp.counters.syn_retrans += 1;
+        tcp.counters.retrans_segs += 1;
+        SynTimeout::Resend(self.syn_ack(now, tcp))
+    }
+}
+
+impl Connection {
+    /// The connection that a half-open entry becomes when its peer answered. It is in SYN-RECEIVED
+    /// until it is given the segment that was judged [`SynVerdict::Accept`].
+    pub fn accept(entry: &SynEntry, now: Instant, tcp: &mut Tcp) -> Self {
+        let mut conn = Self::blank(
+            entry.flow,
+            State::SynReceived,
+            entry.iss,
+            entry.mss,
+            now,
+            &tcp.config,
+        );
+        conn.agree(&entry.agreed, entry.irs, &tcp.config);
+        conn.tx.snd_nxt = entry.iss + 1;
+        if entry.retries == 0 {
+            conn.tx.rtt.sample(now.since(entry.born));
+        }
+        conn.tx.backoff = entry.retries;
+        tcp.counters.passive_opens += 1;
+        conn
+    }
+}

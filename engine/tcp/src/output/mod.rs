@@ -1,0 +1,69 @@
+//! What is to be sent: SYN, retransmissions, new data, probes, acknowledgments, in this order.
+
+mod ack;
+mod data;
+mod resend;
+mod syn;
+
+use crate::connection::Tcp;
+use crate::flight::Flight;
+use crate::pool::NONE;
+use crate::record::{Connection, Marks, TIMESTAMPS_LEN};
+use crate::segment::Plan;
+use crate::state::State;
+use crate::time::Instant;
+use byway_wire::tcp::{Options, Timestamps};
+
+/// Room for SACK blocks beside the timestamps option: three (RFC 2018 §3), else four.
+const fn sack_room(timestamps: bool) -> usize {
+    if timestamps { 3 } else { 4 }
+}
+
+const _: () = assert!(TIMESTAMPS_LEN as usize + 4 + 8 * sack_room(true) <= 40);
+
+impl Connection {
+    /// The next segment to send, if there is one now. Call it until `None`; each plan must be sent,
+    /// or be as good as lost on the way.
+    pub fn poll_transmit(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        let plan = match self.id.state {
+            State::Closed | State::Listen => None,
+            State::SynSent | State::SynReceived => self.poll_syn(now, tcp),
+            State::TimeWait => self.poll_ack(now, tcp),
+            _ => self
+                .poll_duplicate_ack(now, tcp)
+                .or_else(|| self.poll_resend(now, tcp))
+                .or_else(|| self.poll_data(now, tcp))
+                .or_else(|| self.poll_probe(now, tcp))
+                .or_else(|| self.poll_ack(now, tcp)),
+        };
+        tcp.counters.out_segs += u64::from(plan.is_some());
+        plan
+    }
+
+    /// The options of a segment without SYN: timestamps, and what arrived out of order.
+    pub(crate) fn segment_options(&self, now: Instant, tcp: &Tcp) -> Options {
+        let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
+        let mut options = Options {
+            timestamps: timestamps.then(|| Timestamps {
+                value: tcp.timestamp(now),
+                echo: self.rx.ts_recent,
+            }),
+            ..Options::default()
+        };
+        if self.rx.reassembly != NONE && self.id.marks.has(Marks::SACK) {
+            //= rfc2018 4
+            if let Some(held) = tcp.reassembly.get(self.rx.reassembly) {
+                options.sack = held.sack_blocks(sack_room(timestamps));
+            }
+        }
+        options
+    }
+
+    /// The record of what is in flight, made when there is none.
+    fn flight_mut<'t>(&mut self, tcp: &'t mut Tcp) -> Option<&'t mut Flight> {
+        if self.tx.flight == NONE {
+            self.tx.flight = tcp.flights.take()?;
+        }
+        tcp.flights.get_mut(self.tx.flight)
+    }
+}

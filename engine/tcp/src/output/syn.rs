@@ -1,0 +1,61 @@
+//! SYN and SYN-ACK of a connection that we open.
+
+use crate::connection::Tcp;
+use crate::record::{Connection, Marks};
+use crate::segment::Plan;
+use crate::state::State;
+use crate::time::Instant;
+use byway_wire::tcp::{Flags, Options, Timestamps, WindowScale};
+
+impl Connection {
+    pub(super) fn poll_syn(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        if !self.id.marks.has(Marks::SYN_DUE) {
+            // A challenge is answered in SYN-RECEIVED as well.
+            return if self.id.state == State::SynReceived {
+                self.poll_ack(now, tcp)
+            } else {
+                None
+            };
+        }
+        self.id.marks.set(Marks::SYN_DUE, false);
+        let first = self.tx.snd_nxt == self.tx.snd_una;
+        self.tx.snd_nxt = self.tx.snd_una + 1;
+        self.tx.rto_deadline = now + self.rto(&tcp.config);
+        let end = self.tx.snd_nxt;
+        if let Some(flight) = self.flight_mut(tcp) {
+            // Karn: a SYN that was sent twice measures nothing.
+            flight.timed = first.then_some((end, now));
+        }
+        let answering = self.id.state == State::SynReceived;
+        Some(Plan {
+            seq: self.tx.snd_una,
+            ack: self.rx.rcv_nxt,
+            flags: if answering {
+                Flags::SYN | Flags::ACK
+            } else {
+                Flags::SYN
+            },
+            window: WindowScale::ZERO.narrow(tcp.config.rcv_buf),
+            options: self.syn_options(answering, now, tcp),
+            ..Plan::default()
+        })
+    }
+
+    /// What we offer, or of that what the peer's SYN offered as well.
+    //= rfc9293 3.7.1 MUST-14
+    fn syn_options(&self, answering: bool, now: Instant, tcp: &Tcp) -> Options {
+        let config = &tcp.config;
+        let agreed = |mark: u8, offered: bool| offered && (!answering || self.id.marks.has(mark));
+        Options {
+            mss: Some(self.rx.rcv_mss),
+            window_scale: agreed(Marks::SCALING, config.window_scaling)
+                .then(|| WindowScale::clamped(config.receive_scale())),
+            sack_permitted: agreed(Marks::SACK, config.sack),
+            timestamps: agreed(Marks::TIMESTAMPS, config.timestamps).then(|| Timestamps {
+                value: tcp.timestamp(now),
+                echo: self.rx.ts_recent,
+            }),
+            ..Options::default()
+        }
+    }
+}

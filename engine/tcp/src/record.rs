@@ -1,0 +1,161 @@
+//! The connection record: 192 bytes in three cache lines.
+
+use crate::rtt::Rtt;
+use crate::state::State;
+use crate::time::Instant;
+use byway_wire::tcp::WindowScale;
+use byway_wire::{FlowKey, SeqNumber};
+
+/// Words that the owner of a connection keeps in its record. TCP never reads them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The service's own word.
+    pub token: u64,
+    /// Index of its buffers.
+    pub buffers: u32,
+    /// Tells this connection from earlier ones in the same slot.
+    pub generation: u32,
+    /// Index of its service.
+    pub service: u16,
+    /// Index of its path.
+    pub path: u16,
+    /// Facts that the owner wants to have at hand, one bit each.
+    pub flags: u32,
+}
+
+/// Facts about a connection, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    /// Timestamps were agreed on.
+    pub(crate) const TIMESTAMPS: u8 = 1;
+    /// Selective acknowledgments were agreed on.
+    pub(crate) const SACK: u8 = 1 << 1;
+    /// Window scaling was agreed on.
+    pub(crate) const SCALING: u8 = 1 << 2;
+    /// We opened it.
+    pub(crate) const ACTIVE: u8 = 1 << 3;
+    /// A SYN (or SYN-ACK) has to leave.
+    pub(crate) const SYN_DUE: u8 = 1 << 4;
+    /// The application closed before the connection was established.
+    pub(crate) const FIN_WANTED: u8 = 1 << 5;
+    /// The application closed both directions: data that still comes in is refused.
+    pub(crate) const DEAF: u8 = 1 << 6;
+    /// A window probe, or a segment smaller than silly-window avoidance likes, has to leave.
+    pub(crate) const PROBE_DUE: u8 = 1 << 7;
+
+    #[inline]
+    pub(crate) const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, mark: u8, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
+}
+
+/// First line: who it is. Read by demultiplexing, written rarely.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Identity {
+    pub(crate) flow: FlowKey,
+    pub(crate) state: State,
+    pub(crate) marks: Marks,
+    pub(crate) owner: Owner,
+}
+
+/// Second line: what receiving reads and writes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct HotRx {
+    /// A delayed acknowledgment is due.
+    pub(crate) ack_deadline: Instant,
+    /// FIN-WAIT-2 has lasted long enough.
+    pub(crate) life_deadline: Instant,
+    /// RCV.NXT.
+    pub(crate) rcv_nxt: SeqNumber,
+    /// The right edge of the window we announced: RCV.NXT + RCV.WND. Never moves left.
+    pub(crate) rcv_adv: SeqNumber,
+    /// In-order octets that the application has not consumed.
+    pub(crate) unread: u32,
+    /// TS.Recent (RFC 7323 §4.3).
+    pub(crate) ts_recent: u32,
+    /// When TS.Recent was taken, in milliseconds of our clock.
+    pub(crate) ts_recent_at: u32,
+    /// Last.ACK.sent (RFC 7323 §4.3).
+    pub(crate) last_ack_sent: SeqNumber,
+    /// Octets received since the last acknowledgment.
+    pub(crate) unacked: u32,
+    /// Record of what arrived out of order.
+    pub(crate) reassembly: u32,
+    /// Largest segment we said we take (our MSS option).
+    pub(crate) rcv_mss: u16,
+    /// Shift of the windows we announce (Rcv.Wind.Shift).
+    pub(crate) rcv_scale: WindowScale,
+    /// Shift of the windows we receive (Snd.Wind.Shift).
+    pub(crate) snd_scale: WindowScale,
+    /// Segments still to be acknowledged without delay at the start.
+    pub(crate) quick_acks: u8,
+    /// Duplicate acknowledgments owed, one for each out-of-order segment (RFC 5681 §4.2).
+    pub(crate) duplicate_acks: u8,
+    /// An acknowledgment must leave this turn.
+    pub(crate) ack_now: bool,
+}
+
+/// Third line: what sending reads and writes.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct HotTx {
+    /// Retransmission timeout, or window probe when nothing is in flight.
+    pub(crate) rto_deadline: Instant,
+    /// SND.UNA.
+    pub(crate) snd_una: SeqNumber,
+    /// SND.NXT; it never moves back, retransmission has its own pointer in [`Flight`].
+    pub(crate) snd_nxt: SeqNumber,
+    /// Sequence number after the last octet that was queued; the number of our FIN.
+    pub(crate) snd_end: SeqNumber,
+    /// SND.WND in octets.
+    pub(crate) snd_wnd: u32,
+    /// SND.WL1.
+    pub(crate) snd_wl1: SeqNumber,
+    /// SND.WL2.
+    pub(crate) snd_wl2: SeqNumber,
+    /// Largest window the peer ever offered (for silly-window avoidance and RFC 5961 §5).
+    pub(crate) max_wnd: u32,
+    /// Congestion window in octets.
+    pub(crate) cwnd: u32,
+    /// Slow start threshold in octets.
+    pub(crate) ssthresh: u32,
+    pub(crate) rtt: Rtt,
+    /// When data was last sent, in milliseconds of our clock (RFC 5681 §4.1).
+    pub(crate) sent_at_ms: u32,
+    /// Record of what is in flight.
+    pub(crate) flight: u32,
+    /// Octets of payload a full segment carries: SMSS less the options of every segment.
+    pub(crate) mss: u16,
+    /// Duplicate acknowledgments in a row.
+    pub(crate) duplicates: u8,
+    /// Doublings of the retransmission timeout.
+    pub(crate) backoff: u8,
+}
+
+/// A connection in one of the synchronised states, or on its way there.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Connection {
+    pub(crate) id: Identity,
+    pub(crate) rx: HotRx,
+    pub(crate) tx: HotTx,
+}
+
+const _: () = {
+    assert!(size_of::<Identity>() == 64);
+    assert!(size_of::<HotRx>() == 64);
+    assert!(size_of::<HotTx>() == 64);
+    assert!(size_of::<Connection>() == 192);
+};
+
+/// Octets that the timestamps option takes from every segment, padding included.
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;

@@ -1,0 +1,68 @@
+//! Round-trip time and the retransmission timeout (RFC 6298).
+
+use crate::config::Config;
+use crate::time::Duration;
+
+/// The estimator's two variables in microseconds; zero `srtt` means "nothing measured yet".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rtt {
+    pub(crate) srtt_us: u32,
+    pub(crate) rttvar_us: u32,
+}
+
+impl Rtt {
+    /// Takes a measurement (RFC 6298 §2.2, §2.3; alpha 1/8, beta 1/4).
+    pub(crate) fn sample(&mut self, rtt: Duration) {
+        let r = (rtt.as_micros().min(u128::from(u32::MAX / 8)) as u32).max(1);
+        if self.srtt_us == 0 {
+            self.srtt_us = r;
+            self.rttvar_us = r / 2;
+            return;
+        }
+        let error = self.srtt_us.abs_diff(r);
+        self.rttvar_us = self.rttvar_us - self.rttvar_us / 4 + error / 4;
+        self.srtt_us = self.srtt_us - self.srtt_us / 8 + r / 8;
+    }
+
+    /// The timeout with `backoff` doublings, within the bounds of the configuration.
+    pub(crate) fn timeout(&self, config: &Config, backoff: u8) -> Duration {
+        let base = if self.srtt_us == 0 {
+            config.rto_initial
+        } else {
+            let us = u64::from(self.srtt_us) + (4 * u64::from(self.rttvar_us)).max(1_000);
+            Duration::from_micros(us).max(config.rto_min)
+        };
+        base.saturating_mul(1 << backoff.min(16))
+            .min(config.rto_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_sample_sets_and_later_ones_smooth() {
+        let config = Config {
+            rto_min: Duration::ZERO,
+            ..Config::default()
+        };
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.timeout(&config, 0), Duration::from_secs(1));
+        rtt.sample(Duration::from_millis(100));
+        assert_eq!((rtt.srtt_us, rtt.rttvar_us), (100_000, 50_000));
+        assert_eq!(rtt.timeout(&config, 0), Duration::from_millis(300));
+        rtt.sample(Duration::from_millis(180));
+        assert_eq!((rtt.srtt_us, rtt.rttvar_us), (110_000, 57_500));
+    }
+
+    #[test]
+    fn back_off_doubles_and_stops_at_the_maximum() {
+        let config = Config::default();
+        let mut rtt = Rtt::default();
+        rtt.sample(Duration::from_micros(20));
+        assert_eq!(rtt.timeout(&config, 0), config.rto_min);
+        assert_eq!(rtt.timeout(&config, 3), config.rto_min * 8);
+        assert_eq!(rtt.timeout(&config, 255), config.rto_max);
+    }
+}

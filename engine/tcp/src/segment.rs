@@ -1,0 +1,57 @@
+//! Segments as TCP sees them: what came in, and what is to go out. Never the bytes.
+
+use byway_wire::tcp::{Flags, Options, WireWindow};
+use byway_wire::{SeqLen, SeqNumber};
+
+/// A segment that arrived: parsed and its checksum verified by whoever calls TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number of the first octet (of the SYN, if there is one).
+    pub seq: SeqNumber,
+    /// Acknowledgment number; significant when `flags` has ACK.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: Flags,
+    /// Window field, not scaled.
+    pub window: WireWindow,
+    /// The options we know.
+    pub options: Options,
+    /// Octets of payload.
+    pub payload_len: u32,
+}
+
+impl Segment {
+    /// SEG.LEN of RFC 9293 §3.4: payload, plus one for SYN and one for FIN.
+    #[inline]
+    pub const fn seq_len(&self) -> SeqLen {
+        self.payload_len
+            + self.flags.contains(Flags::SYN) as u32
+            + self.flags.contains(Flags::FIN) as u32
+    }
+}
+
+/// A stretch of the outgoing stream: `offset` octets after SND.UNA's data, `len` octets long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// Distance from the first unacknowledged octet of the stream.
+    pub offset: u32,
+    /// Octets.
+    pub len: u32,
+}
+
+/// A segment to send. The owner of the buffers adds the bytes, the ports and the checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Sequence number of the first octet.
+    pub seq: SeqNumber,
+    /// Acknowledgment number; significant when `flags` has ACK.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: Flags,
+    /// Window field, already scaled.
+    pub window: WireWindow,
+    /// Options to write.
+    pub options: Options,
+    /// Which part of the send buffer to carry.
+    pub payload: Payload,
+}

@@ -1,0 +1,74 @@
+//! What IPv4 and IPv6 headers have in common, so that the rest treats both the same.
+
+use crate::flow::Address;
+
+/// Protocol number of TCP.
+pub const TCP: u8 = 6;
+/// Protocol number of ICMP (for IPv4).
+pub const ICMP: u8 = 1;
+/// Protocol number of ICMPv6.
+pub const ICMPV6: u8 = 58;
+
+/// The TTL or hop limit of what we send (RFC 1700's recommendation, and what most hosts use).
+pub const HOP_LIMIT: u8 = 64;
+
+/// The two ECN bits of an IP header (RFC 3168 §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ecn {
+    /// Not ECN-capable.
+    #[default]
+    NotEct = 0,
+    /// ECN-capable, codepoint ECT(1).
+    Ect1 = 1,
+    /// ECN-capable, codepoint ECT(0).
+    Ect0 = 2,
+    /// Congestion experienced.
+    Ce = 3,
+}
+
+impl Ecn {
+    /// From the low two bits of the TOS or traffic class octet.
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::NotEct,
+            1 => Self::Ect1,
+            2 => Self::Ect0,
+            _ => Self::Ce,
+        }
+    }
+}
+
+/// An IP header of either family, with the extension headers of IPv6 behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Who sent the packet.
+    pub src: Address,
+    /// Who is to get it.
+    pub dst: Address,
+    /// Protocol of what follows the header, extension headers skipped.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// ECN bits.
+    pub ecn: Ecn,
+    /// True for a piece of a fragmented packet: what follows need not be a header of `protocol`.
+    pub fragment: bool,
+    /// Octets of the header, options and extension headers included.
+    pub header_len: usize,
+    /// Octets of the whole packet; link-layer padding behind it is not part of it.
+    pub total_len: usize,
+}
+
+/// True for an address no single host has: no TCP packet comes from or goes to it.
+#[inline(always)]
+pub fn is_no_host(address: &Address) -> bool {
+    match address.as_v4() {
+        Some(octets) => {
+            let value = u32::from_be_bytes(octets);
+            value >> 28 == 0xe || value == 0 || value == u32::MAX
+        }
+        None => address.octets().first() == Some(&0xff) || address.is_unspecified(),
+    }
+}
