@@ -212,6 +212,11 @@ impl Connection {
         self.rx.rcv_nxt
     }
 
+    /// Our direction is closed, or will be once the connection is open.
+    pub fn is_shut_down(&self) -> bool {
+        self.id.state.fin_follows() || self.id.marks.has(Marks::FIN_WANTED)
+    }
+
     /// In-order octets that were not consumed yet.
     #[inline]
     pub fn unread(&self) -> u32 {
@@ -330,24 +335,13 @@ impl Connection {
         fx.closed = Some(reason);
     }
 
-    /// Both directions are done. The connection is over once the application has read everything.
+    /// Both directions are done. What the application has not consumed yet is its owner's to keep:
+    /// it was acknowledged, so it must not be lost because both FINs overtook the reader.
     pub(crate) fn conclude(&mut self, state: State, fx: &mut Effects) {
         debug_assert!(matches!(state, State::TimeWait | State::Closed));
         self.id.state = state;
-        self.rx.ack_deadline = Instant::NEVER;
-        self.rx.life_deadline = Instant::NEVER;
-        self.tx.rto_deadline = Instant::NEVER;
-        self.settle(fx);
-    }
-
-    /// Reports a clean end that had to wait for the reader. Call it after `consume`; inputs do so
-    /// themselves. Data that was acknowledged is never lost because both FINs overtook the reader.
-    pub fn settle(&mut self, fx: &mut Effects) {
-        let over = matches!(self.id.state, State::TimeWait | State::Closed);
-        if over && self.rx.unread == 0 && fx.closed.is_none() {
-            fx.closed = Some(CloseReason::Finished);
-            fx.time_wait = self.id.state == State::TimeWait;
-        }
+        fx.closed = Some(CloseReason::Finished);
+        fx.time_wait = state == State::TimeWait;
     }
 
     /// The peer's FIN is in order: nothing follows what is unread now.

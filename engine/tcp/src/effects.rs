@@ -116,7 +116,8 @@ pub struct Effects {
     pub acked: u32,
     /// What to tell the reader and writer.
     pub events: Events,
-    /// The connection is over: tell its owner and free it. Comes after all that is above.
+    /// The connection is over. Comes after all that is above: after `Finished` the reader still gets
+    /// every octet that was delivered, the record's `unread` says how many.
     pub closed: Option<CloseReason>,
     /// With `closed`: keep a [`TimeWait`](crate::time_wait::TimeWait) record for the pair of ends.
     pub time_wait: bool,

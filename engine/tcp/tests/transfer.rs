@@ -178,8 +178,7 @@ fn a_closed_window_is_probed_until_it_opens() {
         "a peer that answers may keep its window closed"
     );
     pair.b.reading = true;
-    let out = pair.b.read(usize::MAX, pair.now);
-    pair.put(false, out);
+    pair.b.read(usize::MAX);
     pair.run_for(Duration::from_secs(10));
     assert!(pair.b.got == data);
 }
@@ -197,7 +196,7 @@ fn the_window_update_itself_may_be_lost() {
     pair.a.send(&bytes(50_000));
     pair.run_for(Duration::from_secs(2));
     pair.b.reading = true;
-    pair.b.read(usize::MAX, pair.now);
+    pair.b.read(usize::MAX);
     let lose_from = pair.now;
     pair.run_for_with(Duration::from_millis(20), |_, _| Fate::Drop);
     assert!(pair.now > lose_from);
@@ -221,8 +220,7 @@ fn the_window_does_not_open_by_crumbs() {
     pair.run_for(Duration::from_secs(3));
     pair.log.clear();
     for _ in 0..14 {
-        let out = pair.b.read(100, pair.now);
-        pair.put(false, out);
+        pair.b.read(100);
         pair.flush();
     }
     assert_eq!(
@@ -230,8 +228,7 @@ fn the_window_does_not_open_by_crumbs() {
         0,
         "1400 octets are less than a segment"
     );
-    let out = pair.b.read(100, pair.now);
-    pair.put(false, out);
+    pair.b.read(100);
     pair.flush();
     assert_eq!(pair.sent(false).len(), 1);
 }

@@ -36,7 +36,7 @@ impl Connection {
         tcp.counters.in_segs += 1;
         // A step that is done has said all it has to say in `fx`.
         let _ = match self.id.state {
-            State::Closed | State::Listen => Ok(()),
+            State::Closed | State::Listen | State::TimeWait => Ok(()),
             State::SynSent => syn_sent::segment_arrives(self, seg, now, tcp, fx),
             _ => self.segment_arrives(seg, now, tcp, fx),
         };

@@ -16,10 +16,6 @@ pub(super) fn check(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mu
     if !seg.flags.contains(Flags::RST) {
         return Ok(());
     }
-    if conn.id.state == State::TimeWait {
-        // TIME-WAIT is not for a reset to cut short (RFC 1337).
-        return Err(refuse(DropReason::ResetOutOfWindow, tcp, fx));
-    }
     if seg.seq != conn.rx.rcv_nxt {
         conn.rx.ack_now = true;
         tcp.counters.challenge_acks += 1;

@@ -26,9 +26,8 @@ impl Connection {
     /// or be as good as lost on the way.
     pub fn poll_transmit(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         let plan = match self.id.state {
-            State::Closed | State::Listen => None,
+            State::Closed | State::Listen | State::TimeWait => None,
             State::SynSent | State::SynReceived => self.poll_syn(now, tcp),
-            State::TimeWait => self.poll_ack(now, tcp),
             _ => self
                 .poll_duplicate_ack(now, tcp)
                 .or_else(|| self.poll_resend(now, tcp))

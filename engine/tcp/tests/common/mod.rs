@@ -145,14 +145,12 @@ impl End {
     }
 
     /// Reads `len` octets.
-    pub fn read(&mut self, len: usize, now: Instant) -> Vec<Packet> {
+    pub fn read(&mut self, len: usize) {
         let len = len.min(self.unread.len());
         self.got.extend(self.unread.drain(..len));
-        let conn = self.conn.as_mut().expect("a connection");
-        conn.consume(len as u32, &self.tcp);
-        let mut fx = Effects::default();
-        conn.settle(&mut fx);
-        self.apply(fx, &[], now)
+        if let Some(conn) = self.conn.as_mut() {
+            conn.consume(len as u32, &self.tcp);
+        }
     }
 
     fn packet(&self, plan: Plan) -> Packet {
@@ -250,7 +248,7 @@ impl End {
     }
 
     fn apply(&mut self, fx: Effects, data: &[u8], now: Instant) -> Vec<Packet> {
-        let mut out: Vec<Packet> = fx.reply.map(|plan| self.packet(plan)).into_iter().collect();
+        let out: Vec<Packet> = fx.reply.map(|plan| self.packet(plan)).into_iter().collect();
         self.drops.extend(fx.drop);
         self.opened += u32::from(fx.events.opened);
         self.peer_closed += u32::from(fx.events.peer_closed);
@@ -276,8 +274,9 @@ impl End {
                 self.time_wait = Some(conn.time_wait(now, &self.tcp));
             }
             self.drop_connection(reason);
-        } else if self.reading && !self.unread.is_empty() {
-            out.extend(self.read(usize::MAX, now));
+        }
+        if self.reading && !self.unread.is_empty() {
+            self.read(usize::MAX);
         }
         out
     }
