@@ -76,6 +76,8 @@ pub(crate) struct Agreed {
 impl Agreed {
     /// What the peer's SYN or SYN-ACK and our configuration have in common.
     //= rfc9293 3.7.1 MUST-15
+    //= rfc9293 3.7.1 MUST-14
+    //= rfc7323 2.2 S2.2-2
     pub(crate) fn from_syn(options: &Options, config: &Config, ipv4: bool) -> Self {
         let default_mss = if ipv4 { 536 } else { 1220 };
         Self {
@@ -136,6 +138,7 @@ impl Connection {
                 snd_wl2: SeqNumber::default(),
                 max_wnd: 0,
                 cwnd: 0,
+                //= rfc5681 3.1 S3.1-5
                 ssthresh: u32::MAX,
                 rtt: Rtt::default(),
                 sent_at_ms: now.as_millis_wrapped(),
@@ -172,6 +175,7 @@ impl Connection {
         self.rx.rcv_adv = irs + 1 + config.rcv_buf.min(0xffff);
         self.rx.last_ack_sent = irs + 1;
         self.rx.ts_recent = agreed.timestamps.unwrap_or(0);
+        //= rfc9293 3.7.1 MUST-16
         let payload = agreed.peer_mss.min(self.rx.rcv_mss);
         let options = if agreed.timestamps.is_some() {
             TIMESTAMPS_LEN
@@ -275,7 +279,7 @@ impl Connection {
 
     /// Closes both directions. Data that still arrives, or that was not read, is answered with a
     /// reset, because the peer must not believe that it was taken.
-    //= rfc9293 3.6.1 MUST-14
+    //= rfc9293 3.6.1 SHLD-3 MAY-1
     pub fn close(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         if self.id.state == State::SynSent {
             tcp.counters.attempt_fails += 1;
@@ -317,6 +321,7 @@ impl Connection {
     }
 
     /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`: the peer finds it in its window.
+    //= rfc7323 3.2 S3.2-3
     pub(crate) fn reset_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
         tcp.counters.out_rsts += 1;
         tcp.counters.out_segs += 1;

@@ -21,6 +21,7 @@ pub struct Store {
 }
 
 /// Why a connection is over.
+//= rfc9293 3.6 MUST-12
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// Both sides sent and acknowledged their FIN.

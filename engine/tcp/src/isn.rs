@@ -6,17 +6,21 @@ use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 /// Secrets of the engine, drawn once at random by whoever makes it.
+//= rfc6528 3 S3-3
 #[derive(Clone, Copy, Debug)]
 pub struct Secrets {
     /// Key of the initial sequence numbers.
     pub isn: [u64; 2],
     /// Added to the clock in our TSval, so that it does not tell how long we have been up.
+    //= rfc7323 7 S7-1
     pub timestamp_offset: u32,
 }
 
 /// `M + F(localip, localport, remoteip, remoteport, secretkey)`, M ticking every 4.096 us.
 //= rfc9293 3.4.1 MUST-8
 //= rfc9293 3.4.1 SHLD-1
+//= rfc9293 3.4.1 MUST-9
+//= rfc6528 3 S3-1 S3-2
 pub(crate) fn initial_sequence_number(
     secrets: &Secrets,
     flow: &FlowKey,
@@ -46,6 +50,8 @@ mod tests {
         }
     }
 
+    //= rfc9293 3.4.1 MUST-8 MUST-9 SHLD-1
+    //= rfc6528 3 S3-1 S3-2
     #[test]
     fn it_moves_with_time_and_differs_by_flow_and_key() {
         let a = Secrets {

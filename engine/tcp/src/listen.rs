@@ -114,6 +114,9 @@ impl SynEntry {
     }
 
     /// The SYN-ACK, with those options of ours that the peer offered too.
+    //= rfc9293 3.7.1 MUST-14 MUST-67 SHLD-5 MAY-3
+    //= rfc7323 2.2 S2.2-1
+    //= rfc7323 3.2 S3.2-1
     pub fn syn_ack(&self, now: Instant, tcp: &mut Tcp) -> Plan {
         tcp.counters.out_segs += 1;
         let config = &tcp.config;
@@ -175,6 +178,8 @@ impl SynEntry {
     }
 
     /// RFC 5961 §3: exactly at RCV.NXT it counts, elsewhere in the window it is challenged.
+    //= rfc9293 3.10.7.4 MUST-11
+    //= rfc5961 3.2 S3.2-1 S3.2-2 S3.2-3
     fn on_reset(&self, seg: &Segment, in_window: bool, now: Instant, tcp: &mut Tcp) -> SynVerdict {
         if seg.seq == self.irs + 1 {
             tcp.counters.attempt_fails += 1;

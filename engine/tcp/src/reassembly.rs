@@ -98,6 +98,8 @@ impl Reassembly {
     }
 
     /// The blocks for an acknowledgment, the one that changed last first, at most `most`.
+    //= rfc2018 3 S3-1
+    //= rfc2018 4 S4-4 S4-5
     pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
         let block = |r: &Range| SackBlock {
             left: r.start,
@@ -164,6 +166,7 @@ mod tests {
         assert!(r.is_empty());
     }
 
+    //= rfc2018 4 S4-4 S4-5
     #[test]
     fn sack_leads_with_the_latest() {
         let mut r = Reassembly::default();
@@ -176,6 +179,7 @@ mod tests {
     }
 
     /// Against a bitmap, over every order a small generator makes up.
+    //= rfc2018 3 S3-1
     #[test]
     fn it_agrees_with_a_bitmap() {
         let mut x = 0x9e37_79b9_7f4a_7c15u64;

@@ -117,6 +117,7 @@ pub(crate) struct HotTx {
     /// Sequence number after the last octet that was queued; the number of our FIN.
     pub(crate) snd_end: SeqNumber,
     /// SND.WND in octets.
+    //= rfc9293 3.1 REC-1
     pub(crate) snd_wnd: u32,
     /// SND.WL1.
     pub(crate) snd_wl1: SeqNumber,

@@ -19,12 +19,16 @@ pub(crate) fn on_acknowledged(conn: &mut Connection, ack: SeqNumber, newly: u32,
     match flight.phase {
         Phase::Open => grow(conn, flight, newly, in_flight),
         Phase::Recovery if ack.at_or_after(flight.recover) => {
+            //= rfc5681 3.2 S3.2-11
+            //= rfc6582 3.2 S3.2-3 S3.2-7
             // Full acknowledgment (RFC 6582 §3.2 step 3, first option): deflate, without a burst.
             let mss = u32::from(conn.tx.mss);
             conn.tx.cwnd = conn.tx.ssthresh.min((in_flight - newly).max(mss) + mss);
             flight.phase = Phase::Open;
         }
         Phase::Recovery => {
+            //= rfc6582 3.2 S3.2-4 S3.2-5
+            //= rfc5681 4.3 S4.3-1
             // Partial acknowledgment: the next hole starts right here.
             let mss = u32::from(conn.tx.mss);
             let deflated = conn.tx.cwnd.saturating_sub(newly);
@@ -44,7 +48,9 @@ pub(crate) fn on_acknowledged(conn: &mut Connection, ack: SeqNumber, newly: u32,
 
 /// Slow start below ssthresh, then one segment a round trip; only while the window is what limits
 /// us (RFC 7661 §3), and by octets, so that a peer gains nothing by splitting its ACKs (RFC 3465).
-//= rfc5681 3.1
+//= rfc9293 3.8.2 MUST-19
+//= rfc5681 3 S3-1
+//= rfc5681 3.1 S3.1-6 S3.1-8
 fn grow(conn: &mut Connection, flight: &mut Flight, newly: u32, in_flight: u32) {
     let tx = &mut conn.tx;
     if in_flight < tx.cwnd / 2 {
@@ -86,7 +92,9 @@ pub(crate) fn on_duplicate(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp) 
     match flight.phase {
         Phase::Open if conn.tx.duplicates >= DUPLICATE_THRESHOLD => {
             // Fast retransmit, then fast recovery.
-            //= rfc5681 3.2
+            //= rfc5681 3.2 S3.2-3 S3.2-6 S3.2-8
+            //= rfc6582 3.2 S3.2-2
+            //= rfc2018 6 S6-1
             conn.tx.ssthresh = halved(in_flight, conn.tx.mss);
             conn.tx.cwnd = conn.tx.ssthresh + u32::from(DUPLICATE_THRESHOLD) * mss;
             flight.phase = Phase::Recovery;
@@ -96,6 +104,7 @@ pub(crate) fn on_duplicate(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp) 
             flight.timed = None;
             tcp.counters.fast_retrans += 1;
         }
+        //= rfc5681 3.2 S3.2-9 S3.2-10
         // A segment has left the network for each duplicate.
         Phase::Recovery => conn.tx.cwnd = conn.tx.cwnd.saturating_add(mss),
         Phase::Open | Phase::Loss => {}
@@ -103,8 +112,10 @@ pub(crate) fn on_duplicate(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp) 
 }
 
 /// The retransmission timer fired with data in flight: send it all again, in slow start.
-//= rfc5681 3.1
-//= rfc6298 5
+//= rfc5681 3.1 S3.1-9 S3.1-10 S3.1-11
+//= rfc6582 4 S4-1
+//= rfc6298 5 S5-5
+//= rfc2018 5.1 S5.1-1
 pub(crate) fn on_timeout(conn: &mut Connection, tcp: &mut Tcp) {
     let in_flight = conn.in_flight();
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
@@ -128,6 +139,7 @@ pub(crate) fn on_timeout(conn: &mut Connection, tcp: &mut Tcp) {
 /// Octets that congestion control lets be in flight now.
 pub(crate) fn limit(conn: &Connection, flight: Option<&Flight>) -> u32 {
     let open = flight.is_none_or(|flight| flight.phase == Phase::Open);
+    //= rfc5681 3.2 S3.2-4
     // Limited transmit (RFC 3042): the first two duplicates each let one new segment out, so that
     // small windows reach the third duplicate.
     let extra = if open {

@@ -12,6 +12,8 @@ pub(crate) struct Rtt {
 
 impl Rtt {
     /// Takes a measurement (RFC 6298 §2.2, §2.3; alpha 1/8, beta 1/4).
+    //= rfc9293 3.8.1 MUST-18
+    //= rfc6298 2 S2-1 S2-3 S2-4
     pub(crate) fn sample(&mut self, rtt: Duration) {
         let r = (rtt.as_micros().min(u128::from(u32::MAX / 8)) as u32).max(1);
         if self.srtt_us == 0 {
@@ -25,6 +27,8 @@ impl Rtt {
     }
 
     /// The timeout with `backoff` doublings, within the bounds of the configuration.
+    //= rfc9293 3.8.1 MUST-18
+    //= rfc6298 2 S2-2 S2-5 S2-7
     pub(crate) fn timeout(&self, config: &Config, backoff: u8) -> Duration {
         let base = if self.srtt_us == 0 {
             config.rto_initial
@@ -41,6 +45,8 @@ impl Rtt {
 mod tests {
     use super::*;
 
+    //= rfc9293 3.8.1 MUST-18
+    //= rfc6298 2 S2-1 S2-2 S2-3 S2-4 S2-5
     #[test]
     fn the_first_sample_sets_and_later_ones_smooth() {
         let config = Config {
@@ -56,6 +62,7 @@ mod tests {
         assert_eq!((rtt.srtt_us, rtt.rttvar_us), (110_000, 57_500));
     }
 
+    //= rfc6298 2 S2-7
     #[test]
     fn back_off_doubles_and_stops_at_the_maximum() {
         let config = Config::default();

@@ -25,6 +25,7 @@ impl Instant {
     }
 
     /// Milliseconds, wrapped to 32 bits: the clock of our TSval (RFC 7323 §5.4 allows 1 ms to 1 s).
+    //= rfc7323 5.4 S5.4-1
     #[inline]
     pub const fn as_millis_wrapped(self) -> u32 {
         (self.0 / 1_000_000) as u32

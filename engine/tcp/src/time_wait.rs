@@ -46,6 +46,7 @@ impl Connection {
                 .has(Marks::TIMESTAMPS)
                 .then_some(self.rx.ts_recent),
             window: self.rx.rcv_scale.narrow(window),
+            //= rfc9293 3.6.1 MUST-13
             deadline: now + tcp.config.time_wait,
         }
     }
@@ -67,6 +68,7 @@ impl TimeWait {
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> TimeWaitVerdict {
         tcp.counters.in_segs += 1;
         if seg.flags.contains(Flags::RST) {
+            //= rfc1337 3 S3-1
             // A reset must not cut TIME-WAIT short (RFC 1337).
             return TimeWaitVerdict::Ignore;
         }
@@ -85,7 +87,8 @@ impl TimeWait {
     }
 
     /// The SYN cannot be an old one: its sequence number, or its timestamp, is beyond the last.
-    //= rfc6191 2
+    //= rfc6191 2 S2-1 S2-2 S2-3
+    //= rfc9293 3.6.1 SHLD-4
     fn is_new(&self, seg: &Segment) -> bool {
         match (self.ts_recent, seg.options.timestamps) {
             (Some(recent), Some(t)) if t.value != recent => {

@@ -42,7 +42,7 @@ impl Connection {
         }
     }
 
-    //= rfc9293 3.8.3 MUST-20
+    //= rfc9293 3.8.3 MUST-22 SHLD-11
     fn on_retransmission_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         let syn = self.syn_unacknowledged();
         let idle = self.in_flight() == 0;
@@ -52,11 +52,14 @@ impl Connection {
             // A window may stay closed for ever as long as the peer answers (MUST-37): with
             // nothing in flight there are no duplicate ACKs, so the field counts probes that
             // were not answered.
+            //= rfc9293 3.8.6.1 MUST-37
             (false, true) => (self.tx.duplicates, tcp.config.retries),
         };
         if tries >= limit {
             return self.give_up(syn, tcp, fx);
         }
+        //= rfc6298 5 S5-6
+        //= rfc9293 3.8.6.1 SHLD-30
         self.tx.backoff = self.tx.backoff.saturating_add(1).min(30);
         if syn {
             self.id.marks.set(Marks::SYN_DUE, true);
@@ -67,6 +70,7 @@ impl Connection {
             self.id.marks.set(Marks::PROBE_DUE, true);
         } else {
             recovery::on_timeout(self, tcp);
+            //= rfc6298 5 S5-7
             self.tx.rto_deadline = now + self.rto(&tcp.config);
         }
     }

@@ -29,6 +29,7 @@ fn three_way_handshake_agrees_on_options() {
     assert_eq!(pair.a.info().mss, common::MSS - 12);
 }
 
+//= rfc7323 2.2 S2.2-2
 #[test]
 fn options_that_one_side_lacks_are_not_used() {
     let plain = Config {
@@ -127,6 +128,8 @@ fn every_handshake_segment_may_be_lost() {
     }
 }
 
+//= rfc9293 3.6 MUST-12
+//= rfc9293 3.8.3 MUST-22
 #[test]
 fn refused_timed_out_unreachable_and_reset_are_told_apart() {
     let mut pair = Pair::new(Config::default());
@@ -160,6 +163,7 @@ fn refused_timed_out_unreachable_and_reset_are_told_apart() {
 }
 
 //= rfc9293 3.6
+//= rfc9293 3.6 MUST-12
 #[test]
 fn four_way_close_ends_in_time_wait_on_one_side_only() {
     let mut pair = Pair::established(Config::default());
@@ -255,7 +259,7 @@ fn fins_do_not_overtake_an_application_that_reads_late() {
     assert_eq!(pair.a.got, bytes(3000));
 }
 
-//= rfc9293 3.6.1 MUST-14
+//= rfc9293 3.6.1 SHLD-3 MAY-1
 #[test]
 fn closing_with_unread_data_resets() {
     let mut pair = Pair::established(Config::default());
@@ -269,6 +273,7 @@ fn closing_with_unread_data_resets() {
     assert_eq!(pair.b.closed, Some(CloseReason::Aborted));
 }
 
+//= rfc9293 3.6.1 SHLD-3 MAY-1
 #[test]
 fn data_after_a_full_close_resets() {
     let mut pair = Pair::established(Config::default());
@@ -292,6 +297,8 @@ fn a_full_close_does_not_wait_for_ever() {
     assert_eq!(pair.b.closed, Some(CloseReason::TimedOut));
 }
 
+//= rfc9293 3.6.1 SHLD-4
+//= rfc6191 2 S2-1
 #[test]
 fn time_wait_answers_a_fin_again_and_reopens_for_a_new_syn() {
     let mut pair = Pair::established(Config::default());
@@ -319,7 +326,7 @@ fn time_wait_answers_a_fin_again_and_reopens_for_a_new_syn() {
     );
 }
 
-//= rfc5961 3.2
+//= rfc5961 3.2 S3.2-1 S3.2-2 S3.2-3
 #[test]
 fn a_reset_must_hit_rcv_nxt_exactly() {
     let mut pair = Pair::established(Config::default());
@@ -346,6 +353,7 @@ fn a_reset_must_hit_rcv_nxt_exactly() {
 }
 
 //= rfc5961 4.2
+//= rfc7323 5.3 S5.3-2
 #[test]
 fn a_syn_on_an_open_connection_is_challenged() {
     let mut pair = Pair::established(Config::default());

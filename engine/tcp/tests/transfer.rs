@@ -27,6 +27,7 @@ fn transfer(pair: &mut Pair, data: &[u8], mut tamper: impl FnMut(bool, &common::
     panic!("livelock at {} of {}", pair.b.got.len(), data.len());
 }
 
+//= rfc6298 5 S5-1
 #[test]
 fn bulk_without_loss_never_sends_twice() {
     let mut pair = Pair::established(Config::default());
@@ -37,7 +38,7 @@ fn bulk_without_loss_never_sends_twice() {
     assert_eq!(pair.a.tcp.counters.timeouts, 0);
 }
 
-//= rfc5681 3.2
+//= rfc5681 3.2 S3.2-3
 #[test]
 fn one_loss_is_repaired_by_fast_retransmit() {
     let mut pair = Pair::established(Config::default());
@@ -63,7 +64,8 @@ fn one_loss_is_repaired_by_fast_retransmit() {
     );
 }
 
-//= rfc6582 3.2
+//= rfc6582 3.2 S3.2-4
+//= rfc5681 4.3 S4.3-1
 #[test]
 fn several_losses_in_one_window_are_repaired_without_a_timeout() {
     let mut pair = Pair::established(Config::default());
@@ -83,7 +85,8 @@ fn several_losses_in_one_window_are_repaired_without_a_timeout() {
     assert_eq!((counters.timeouts, counters.retrans_segs), (0, 3));
 }
 
-//= rfc6298 5
+//= rfc9293 3.8.2 MUST-19
+//= rfc6298 5 S5-5 S5-6 S5-7
 #[test]
 fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
     let mut pair = Pair::established(Config::default());
@@ -103,7 +106,7 @@ fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
     assert_eq!(pair.b.got, b"tail");
 }
 
-//= rfc9293 3.8.3 MUST-20
+//= rfc9293 3.8.3
 #[test]
 fn a_dead_peer_is_given_up() {
     let mut pair = Pair::established(Config::default());
@@ -116,7 +119,8 @@ fn a_dead_peer_is_given_up() {
     assert_eq!(pair.a.tcp.counters.retrans_segs, 15);
 }
 
-//= rfc9293 3.8.6.3 MUST-40
+//= rfc9293 3.8.6.3 MUST-40 SHLD-18 SHLD-19
+//= rfc5681 4.2 S4.2-1 S4.2-2 S4.2-3
 #[test]
 fn acks_are_delayed_but_every_second_full_segment_is_acknowledged() {
     let mut pair = Pair::established(Config {
@@ -251,7 +255,9 @@ fn nagle_holds_small_segments_back_and_only_when_asked() {
     assert_eq!(small_segments(false), 10);
 }
 
-//= rfc2018 4
+//= rfc9293 3.10.7.4 SHLD-31 MAY-13
+//= rfc5681 3.2 S3.2-1
+//= rfc2018 4 S4-1 S4-2 S4-3
 #[test]
 fn out_of_order_segments_are_reported_one_by_one() {
     let mut pair = Pair::established(Config::default());
@@ -276,7 +282,7 @@ fn out_of_order_segments_are_reported_one_by_one() {
     assert!(pair.b.got == bytes(6 * 1448));
 }
 
-//= rfc7323 5.3
+//= rfc7323 5.3 S5.3-1
 #[test]
 fn paws_refuses_what_is_older() {
     let mut pair = Pair::established(Config::default());

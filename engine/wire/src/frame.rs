@@ -122,7 +122,7 @@ fn parse_upper(
             Packet::Other
         };
     }
-    //= rfc9293 3.9.2.3 MUST-57 MUST-63
+    //= rfc9293 3.9.2.3 MUST-57
     if ip::is_no_host(&ip.src) || ip::is_no_host(&ip.dst) || link.dst.is_group() {
         return Packet::Malformed(Malformed::Address);
     }
@@ -170,6 +170,7 @@ pub enum ChecksumState {
 
 /// Verifies the checksum of a segment that [`parse`] found in `frame`. `sum` gives partial sums as
 /// [`checksum::sum`] does.
+//= rfc9293 3.1 MUST-3
 #[inline]
 pub fn verify_tcp_checksum(
     frame: &[u8],
@@ -227,6 +228,7 @@ pub fn emit_tcp(
 
 /// As [`emit_tcp`], with the sum of the payload known already, from copying it for example: one
 /// partial sum, or several added (see [`checksum::join`] for pieces of odd length).
+//= rfc9293 3.1 MUST-2
 #[inline]
 pub fn emit_tcp_summed(
     frame: &mut [u8],

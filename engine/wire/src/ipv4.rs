@@ -19,6 +19,7 @@ const FRAGMENT_BITS: u16 = 0x3fff;
 /// # Errors
 /// A header that is cut or of another version, a wrong header checksum, a length that the bytes
 /// do not bear out.
+//= rfc9293 3.9.2 MUST-50
 #[inline]
 pub fn parse(packet: &[u8]) -> Result<Header, Malformed> {
     let header = parse_quoted(packet)?;

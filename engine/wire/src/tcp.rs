@@ -95,6 +95,7 @@ impl fmt::Debug for Flags {
 }
 
 /// The window field as it is on the wire: not yet scaled, so not comparable with bytes.
+//= rfc9293 3.1 MUST-1
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct WireWindow(pub u16);
@@ -111,6 +112,7 @@ impl WindowScale {
     pub const ZERO: Self = Self(0);
 
     /// The scale for this shift count; larger ones are used as 14, as RFC 7323 §2.3 asks.
+    //= rfc7323 2.3 S2.3-1
     #[inline]
     pub const fn clamped(shift: u8) -> Self {
         if shift > 14 { Self(14) } else { Self(shift) }
@@ -123,12 +125,14 @@ impl WindowScale {
     }
 
     /// Bytes meant by a window field.
+    //= rfc7323 2.3 S2.3-2
     #[inline]
     pub const fn widen(self, window: WireWindow) -> u32 {
         (window.0 as u32) << self.0
     }
 
     /// The window field for this many bytes: rounded down, cut at what 16 bits can say.
+    //= rfc7323 2.3 S2.3-2
     #[inline]
     pub const fn narrow(self, bytes: u32) -> WireWindow {
         let scaled = bytes >> self.0;

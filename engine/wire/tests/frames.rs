@@ -145,6 +145,7 @@ fn data_over_ipv6_in_a_vlan() {
     assert_eq!(rewritten(&frame, &segment), frame);
 }
 
+//= rfc9293 3.9.2 MUST-50
 #[test]
 fn ip_options_two_tags_and_sack() {
     let frame = octets(SACK_V4_OPTIONS_QINQ);
@@ -324,6 +325,7 @@ fn arp_both_ways() {
     assert_eq!(request.emit(&link, &mut [0; 41]), None);
 }
 
+//= rfc9293 3.9.2.3 MUST-57
 #[test]
 fn addresses_that_no_host_has() {
     let v4 = octets(SYN_V4);
@@ -419,6 +421,7 @@ fn a_segment_that_ip_cuts_short_is_malformed() {
     }
 }
 
+//= rfc9293 3.1 MUST-3
 #[test]
 fn the_three_states_of_a_checksum() {
     for hex in [

@@ -106,6 +106,7 @@ fn received(sent: &tcp::Header) -> Options {
 }
 
 proptest! {
+    //= rfc9293 3.1 MUST-2
     #[test]
     fn what_is_written_is_read_back(
         link in link(),

@@ -20,6 +20,7 @@ pub(super) fn check(
     fx: &mut Effects,
 ) -> Step {
     if !seg.flags.contains(Flags::ACK) {
+        //= rfc7323 3.2 S3.2-7
         return Err(refuse(DropReason::NoAck, tcp, fx));
     }
     if conn.id.state == State::SynReceived {
@@ -58,6 +59,7 @@ fn establish(
 }
 
 /// Our SYN is acknowledged: the connection is open.
+//= rfc5681 3.1 S3.1-3 S3.1-4
 pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     conn.tx.snd_una += 1;
     conn.tx.rto_deadline = Instant::NEVER;
@@ -76,7 +78,8 @@ pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
 }
 
 /// RFC 5961 §5.2: `SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT`, else a challenge ACK.
-//= rfc5961 5.2
+//= rfc5961 5.2 S5.2-1
+//= rfc9293 3.10.7.4 MAY-12
 fn in_range(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Step {
     let too_new = seg.ack.after(conn.tx.snd_nxt);
     let too_old = seg.ack.before(conn.tx.snd_una - conn.tx.max_wnd);
@@ -89,6 +92,9 @@ fn in_range(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effect
 }
 
 /// Something new is acknowledged.
+//= rfc6298 5 S5-3 S5-4
+//= rfc6582 3.2 S3.2-6
+//= rfc2018 8 S8-1
 fn acknowledge(
     conn: &mut Connection,
     seg: &Segment,
@@ -118,7 +124,9 @@ fn acknowledge(
 
 /// Measures a round trip: from the one segment that is timed, or, where that was sent twice, from
 /// the timestamp that came back (RFC 7323 §4.1), which tells the copies apart.
-//= rfc6298 3
+//= rfc9293 3.8.1 MUST-18
+//= rfc6298 3 S3-1 S3-2
+//= rfc7323 4.1 S4.1-1
 pub(super) fn take_sample(
     conn: &mut Connection,
     seg: &Segment,
@@ -175,6 +183,7 @@ fn update_window(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &Tcp) 
 }
 
 /// Takes the window of a segment. That of a SYN is never scaled (RFC 7323 §2.2).
+//= rfc7323 2.2 S2.2-3
 pub(super) fn set_window(conn: &mut Connection, seg: &Segment) {
     conn.tx.snd_wnd = if seg.flags.contains(Flags::SYN) {
         u32::from(seg.window.0)

@@ -40,7 +40,7 @@ pub(super) fn accept(
 }
 
 /// The application closed both directions: the peer has to learn that this data is lost.
-//= rfc9293 3.6.1
+//= rfc9293 3.6.1 SHLD-3 MAY-1
 fn refuse_after_close(
     conn: &mut Connection,
     now: Instant,
@@ -74,6 +74,7 @@ fn in_order(
 }
 
 /// What waited behind the gap follows now; its sender must learn that soon (RFC 5681 §4.2).
+//= rfc5681 3.2 S3.2-2
 fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     conn.rx.ack_now = true;
     let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) else {
@@ -90,6 +91,8 @@ fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
 /// An ACK for at least every second full-sized segment, and none later than the delay.
 //= rfc9293 3.8.6.3 MUST-40
 //= rfc9293 3.8.6.3 SHLD-19
+//= rfc9293 3.8.6.3 SHLD-18
+//= rfc5681 4.2 S4.2-1 S4.2-2 S4.2-3
 fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
     conn.rx.unacked += taken;
     if conn.rx.quick_acks > 0 {
@@ -105,6 +108,9 @@ fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
 /// "Segments with higher beginning sequence numbers SHOULD be held for later processing", and each
 /// is answered at once with a duplicate ACK (RFC 5681 §4.2).
 //= rfc9293 3.10.7.4 SHLD-31
+//= rfc9293 3.10.7.4 MAY-13
+//= rfc5681 3.2 S3.2-1
+//= rfc2018 4 S4-3
 fn out_of_order(conn: &mut Connection, arrival: &Arrival, tcp: &mut Tcp, fx: &mut Effects) -> Step {
     conn.rx.duplicate_acks = conn.rx.duplicate_acks.saturating_add(1);
     if conn.rx.reassembly == NONE {

@@ -10,8 +10,8 @@ use byway_wire::tcp::Flags;
 
 /// Only a reset exactly at RCV.NXT resets; another one in the window is challenged, so that an
 /// attacker has to guess one number instead of one window.
-//= rfc9293 3.10.7.4
-//= rfc5961 3.2
+//= rfc9293 3.10.7.4 SHLD-2
+//= rfc5961 3.2 S3.2-2 S3.2-3
 pub(super) fn check(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Step {
     if !seg.flags.contains(Flags::RST) {
         return Ok(());
@@ -21,6 +21,7 @@ pub(super) fn check(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mu
         tcp.counters.challenge_acks += 1;
         return Err(refuse(DropReason::ResetChallenged, tcp, fx));
     }
+    //= rfc9293 3.10.7.4 MUST-11
     let reason = match conn.id.state {
         State::SynReceived if conn.id.marks.has(Marks::ACTIVE) => {
             tcp.counters.attempt_fails += 1;

@@ -48,6 +48,7 @@ pub(super) fn check(
             ..Arrival::default()
         });
     }
+    //= rfc7323 5.3 S5.3-2
     if !acceptable(conn, seg) {
         return Err(not_acceptable(conn, seg, tcp, fx));
     }
@@ -56,6 +57,10 @@ pub(super) fn check(
 }
 
 /// Protection against wrapped sequence numbers (RFC 7323 §5.3 R1); resets are exempt.
+//= rfc7323 3.2 S3.2-4 S3.2-5
+//= rfc7323 5.2 S5.2-1
+//= rfc7323 5.3 S5.3-1
+//= rfc7323 5.5 S5.5-1
 fn check_timestamp(conn: &Connection, seg: &Segment, now: Instant) -> Result<(), DropReason> {
     if !conn.id.marks.has(Marks::TIMESTAMPS) || seg.flags.contains(Flags::RST) {
         return Ok(());
@@ -73,6 +78,8 @@ fn check_timestamp(conn: &Connection, seg: &Segment, now: Instant) -> Result<(),
 }
 
 /// RFC 7323 §4.3 (2): only a segment that covers Last.ACK.sent updates what we echo.
+//= rfc7323 4.3 S4.3-1
+//= rfc7323 5.3 S5.3-3
 fn update_ts_recent(conn: &mut Connection, seg: &Segment, now: Instant) {
     let Some(timestamps) = seg.options.timestamps else {
         return;
@@ -94,8 +101,9 @@ fn is_crossing_syn_ack(conn: &Connection, seg: &Segment) -> bool {
 
 /// The four cases of RFC 9293 §3.4, with the two allowances that keep ACKs flowing: a segment
 /// without length may sit exactly on the right edge, and one at RCV.NXT is looked at even when
-/// the window is closed (MUST-66: its ACK, RST and URG count), though its data is not taken.
-//= rfc9293 3.10.7.4 MUST-66
+/// the window is closed (its ACK and RST count), though its data is not taken.
+//= rfc9293 3.10.7.4
+//= rfc7323 2.4 S2.4-1
 fn acceptable(conn: &Connection, seg: &Segment) -> bool {
     let window = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
     let starts = seg.seq.offset_from(conn.rx.rcv_nxt);
@@ -112,6 +120,7 @@ fn acceptable(conn: &Connection, seg: &Segment) -> bool {
 //= rfc9293 3.10.7.4
 fn not_acceptable(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Done {
     if seg.flags.contains(Flags::RST) {
+        //= rfc5961 3.2 S3.2-1
         return refuse(DropReason::ResetOutOfWindow, tcp, fx);
     }
     if conn.id.state == State::SynReceived && seg.flags.contains(Flags::SYN) {

@@ -10,6 +10,7 @@ impl Connection {
     /// sequence number. It ends an attempt to connect, and only if we could have sent what it
     /// quotes; an established connection is not for strangers to end (RFC 5461, RFC 5927 §4).
     //= rfc9293 3.9.2.2 MUST-56
+    //= rfc9293 3.9.2.2 SHLD-26
     pub fn on_unreachable(&mut self, seq: SeqNumber, tcp: &mut Tcp, fx: &mut Effects) {
         let ours = seq.in_window(self.tx.snd_una, self.in_flight());
         if self.syn_unacknowledged() && ours {

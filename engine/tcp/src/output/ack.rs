@@ -17,6 +17,8 @@ impl Connection {
         Some(plan)
     }
 
+    //= rfc9293 3.10.7.4 MUST-58 MUST-59
+    //= rfc5681 4.2 S4.2-4
     pub(super) fn poll_ack(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         self.rx.ack_now.then(|| self.ack_plan(now, tcp))
     }
@@ -46,6 +48,7 @@ impl Connection {
 
     /// Where the window could end: what is consumed plus the buffer, and no further than the
     /// 16 bits of the field reach.
+    //= rfc9293 3.8.6.1 MAY-8
     fn window_limit(&self, config: &Config) -> SeqNumber {
         let reach = 0xffff_u32 << self.rx.rcv_scale.shift();
         let free = config.rcv_buf.saturating_sub(self.rx.unread);
@@ -76,6 +79,7 @@ impl Connection {
     /// The window field for this moment. The right edge never moves left but for the rounding of
     /// the scale, and data up to the furthest edge ever announced is taken (RFC 7323 §2.4).
     //= rfc9293 3.8.6 SHLD-14
+    //= rfc7323 2.4 S2.4-2
     fn announce_window(&mut self, tcp: &mut Tcp) -> WireWindow {
         let gain = self.window_gain(&tcp.config).unwrap_or(0);
         let before = self.rx.rcv_adv.offset_from(self.rx.rcv_nxt);

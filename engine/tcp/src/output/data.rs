@@ -9,6 +9,7 @@ use byway_wire::tcp::Flags;
 
 impl Connection {
     /// The next segment of new data, as much as both windows and good manners allow.
+    //= rfc9293 3.9.1.2 MUST-60 SHLD-28 MAY-16
     pub(super) fn poll_data(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         if self.fin_sent() {
             return None;
@@ -33,6 +34,9 @@ impl Connection {
     }
 
     /// Octets that the peer's window and the congestion window leave.
+    //= rfc9293 3.8.6 MUST-34 SHLD-15
+    //= rfc5681 3.1 S3.1-1
+    //= rfc7323 2.4 S2.4-3
     fn room(&self, tcp: &Tcp) -> (u32, u32) {
         let flight = tcp.flights.get(self.tx.flight);
         let outstanding = flight.map_or(0, |flight| recovery::outstanding(self, flight));
@@ -54,6 +58,7 @@ impl Connection {
     }
 
     /// Nothing in flight, so no ACK will come by itself: probe the window after a while.
+    //= rfc9293 3.8.6.1 SHLD-29
     fn wait_for_window(&mut self, now: Instant, tcp: &Tcp) {
         if self.in_flight() == 0 && !self.tx.rto_deadline.is_armed() {
             self.tx.rto_deadline = now + self.rto(&tcp.config);
@@ -61,6 +66,7 @@ impl Connection {
     }
 
     /// After a pause longer than the RTO the old window says nothing (RFC 5681 §4.1).
+    //= rfc5681 4.1 S4.1-1
     fn restart_after_idle(&mut self, now: Instant, tcp: &Tcp) {
         if self.in_flight() > 0 {
             return;
@@ -83,13 +89,14 @@ impl Connection {
         let mut plan = Plan {
             seq: self.tx.snd_nxt,
             flags: Flags::ACK,
-            options: self.segment_options(now, tcp),
+            options: self.data_options(len, now, tcp),
             payload: Payload {
                 offset: self.in_flight(),
                 len,
             },
             ..Plan::default()
         };
+        //= rfc9293 3.9.1.2 SHLD-27
         if last && len > 0 {
             plan.flags |= Flags::PSH;
         }
@@ -99,6 +106,7 @@ impl Connection {
         self.acknowledge(&mut plan, tcp);
         self.id.marks.set(Marks::PROBE_DUE, false);
         if self.in_flight() == 0 {
+            //= rfc6298 5 S5-1 S5-2
             // Not a window probe any more, if it was one.
             self.tx.rto_deadline = now + self.rto(&tcp.config);
             self.tx.duplicates = 0;

@@ -40,6 +40,7 @@ impl Connection {
     }
 
     /// The options of a segment without SYN: timestamps, and what arrived out of order.
+    //= rfc7323 3.2 S3.2-2
     pub(crate) fn segment_options(&self, now: Instant, tcp: &Tcp) -> Options {
         let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
         let mut options = Options {
@@ -50,12 +51,31 @@ impl Connection {
             ..Options::default()
         };
         if self.rx.reassembly != NONE && self.id.marks.has(Marks::SACK) {
-            //= rfc2018 4
+            //= rfc2018 2 S2-2
+            //= rfc2018 4 S4-1 S4-2
             if let Some(held) = tcp.reassembly.get(self.rx.reassembly) {
                 options.sack = held.sack_blocks(sack_room(timestamps));
             }
         }
         options
+    }
+
+    /// The options of a segment with `len` octets of payload. SACK blocks only go where they fit
+    /// beside the payload (RFC 6691 §2): a full segment has no room for them, and the duplicate
+    /// ACKs that leave at the same time carry them.
+    //= rfc9293 3.7.1 MUST-16
+    fn data_options(&self, len: u32, now: Instant, tcp: &Tcp) -> Options {
+        let options = self.segment_options(now, tcp);
+        let without = Options {
+            sack: Default::default(),
+            ..options
+        };
+        let taken = (options.wire_len() - without.wire_len()) as u32;
+        if len + taken > u32::from(self.tx.mss) {
+            without
+        } else {
+            options
+        }
     }
 
     /// The record of what is in flight, made when there is none.

@@ -9,8 +9,8 @@ use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 impl Connection {
+    //= rfc9293 3.8.6 SHLD-16 MAY-7
     pub(super) fn poll_resend(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
-        let options = self.segment_options(now, tcp);
         let flight = tcp.flights.get_mut(self.tx.flight)?;
         if !flight.resend_due() {
             return None;
@@ -37,7 +37,7 @@ impl Connection {
             } else {
                 Flags::ACK
             },
-            options,
+            options: self.data_options(len, now, tcp),
             payload: Payload {
                 offset: from.offset_from(self.tx.snd_una),
                 len,

@@ -43,6 +43,11 @@ impl Connection {
 
     /// What we offer, or of that what the peer's SYN offered as well.
     //= rfc9293 3.7.1 MUST-14
+    //= rfc9293 3.2 MUST-65
+    //= rfc9293 3.7.1 MUST-67 SHLD-5 MAY-3
+    //= rfc7323 2.2 S2.2-1
+    //= rfc7323 3.2 S3.2-1 S3.2-6
+    //= rfc2018 2 S2-1
     fn syn_options(&self, answering: bool, now: Instant, tcp: &Tcp) -> Options {
         let config = &tcp.config;
         let agreed = |mark: u8, offered: bool| offered && (!answering || self.id.marks.has(mark));

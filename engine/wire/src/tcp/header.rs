@@ -155,6 +155,7 @@ impl Options {
     /// Writes the options, each group padded to four octets by NOPs in front of it, in the order
     /// that most stacks use: MSS, timestamps (SACK-permitted in the place of their NOPs), window
     /// scale, SACK blocks.
+    //= rfc9293 3.1 MUST-68 MUST-69
     #[inline]
     fn emit(&self, out: &mut [u8]) -> Option<()> {
         let mut out = Writer::new(out);
@@ -190,6 +191,7 @@ impl Options {
 }
 
 /// Reads the options of a header.
+//= rfc9293 3.1 MUST-5
 #[inline(always)]
 fn parse_options(bytes: &[u8], syn: bool) -> Options {
     if bytes.is_empty() {
@@ -209,6 +211,8 @@ fn parse_options(bytes: &[u8], syn: bool) -> Options {
 }
 
 /// Reads options one by one.
+//= rfc9293 3.1 MUST-4 MUST-6 MUST-7
+//= rfc9293 3.2 MUST-64
 #[cold]
 fn parse_each_option(mut bytes: &[u8], syn: bool) -> Options {
     let mut options = Options::default();
@@ -234,6 +238,7 @@ fn parse_each_option(mut bytes: &[u8], syn: bool) -> Options {
 }
 
 /// Reads one option from its value; one that is unknown or of the wrong length changes nothing.
+//= rfc7323 2.2 S2.2-4
 fn parse_option(kind: u8, value: &[u8], syn: bool, options: &mut Options) {
     match (kind, value) {
         (MSS, &[m0, m1]) if syn => {
@@ -330,6 +335,8 @@ mod tests {
         }
     }
 
+    //= rfc9293 3.1 MUST-5
+    //= rfc9293 3.2 MUST-64
     #[test]
     fn the_aligned_timestamps_read_the_same_as_any_others() {
         let aligned = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
@@ -349,12 +356,14 @@ mod tests {
         assert_eq!(options(Flags::ACK, &padded).timestamps, timestamps(1, 2));
     }
 
+    //= rfc9293 3.1 MUST-6
     #[test]
     fn unknown_options_are_skipped_by_their_length() {
         let octets = [254, 6, 2, 4, 5, 180, 30, 2, 2, 4, 5, 180];
         assert_eq!(options(Flags::SYN, &octets).mss, Some(1460));
     }
 
+    //= rfc9293 3.1 MUST-4 MUST-7
     #[test]
     fn a_bad_length_ends_the_reading_and_keeps_what_came_before() {
         for bad in [
@@ -393,6 +402,9 @@ mod tests {
         );
     }
 
+    //= rfc9293 3.1 MUST-4
+    //= rfc7323 2.2 S2.2-4
+    //= rfc7323 2.3 S2.3-1
     #[test]
     fn options_of_a_syn_count_on_a_syn_only() {
         let octets = [2, 4, 5, 180, 1, 3, 3, 20, 4, 2, 0, 0];

@@ -1,0 +1,173 @@
+//! The bytes of connections: kept where they belong, freed when they have done their duty.
+//!
+//! No octet that TCP acknowledged is ever lost for want of memory. TCP acknowledges what it takes
+//! from a segment, so whether there is room is asked *before* TCP sees the segment: when the blocks
+//! left could not hold all of its payload, it is dropped as if the network had lost it. What is out
+//! of order may use only part of the pool, so that the segment that fills the gap finds room.
+
+use crate::core::{Buffers, Core, NONE, flag};
+use crate::rope::blocks_for;
+use byway_tcp::segment::Segment;
+
+/// One block in this many is kept for segments that arrive in order.
+const RESERVED_SHARE: u32 = 8;
+
+impl Core {
+    /// True when the payload of a segment for this connection can be kept, whatever comes of it.
+    /// Else the drop is counted.
+    #[inline]
+    pub(crate) fn has_room_for(&mut self, index: u32, seg: &Segment) -> bool {
+        if seg.payload_len == 0 {
+            return true;
+        }
+        let available = self.receive_blocks.available();
+        let needed = blocks_for(seg.payload_len as usize);
+        let reserve = self.receive_blocks.total() / RESERVED_SHARE;
+        if available >= needed + reserve {
+            return true;
+        }
+        let in_order = seg.seq.at_or_before(self.conn(index).rcv_nxt());
+        if !in_order {
+            self.counters.receive_blocks_reserved += 1;
+            return false;
+        }
+        if available < needed {
+            self.counters.receive_blocks_empty += 1;
+            return false;
+        }
+        true
+    }
+
+    /// The buffers of a connection, made when it has none. There is one record for every
+    /// connection, so there always is one.
+    fn buffers_of(&mut self, index: u32) -> u32 {
+        let held = self.conn(index).owner().buffers;
+        if held != NONE {
+            return held;
+        }
+        let record = self.spare_buffers.pop().unwrap_or_default();
+        let made = self
+            .buffers
+            .insert(record)
+            .expect("as many buffers as connections");
+        self.conn(index).owner_mut().buffers = made;
+        made
+    }
+
+    /// Keeps received bytes, `at` octets after the oldest that was not consumed. There is room:
+    /// [`Self::has_room_for`] said so.
+    pub(crate) fn keep(&mut self, index: u32, at: u32, bytes: &[u8]) {
+        let buffers = self.buffers_of(index);
+        let Some(buffers) = self.buffers.get_mut(buffers) else {
+            return;
+        };
+        let kept = buffers
+            .receive
+            .write_at(&mut self.receive_blocks, at, bytes);
+        assert_eq!(
+            kept,
+            bytes.len(),
+            "room for a segment was checked before TCP took it"
+        );
+    }
+
+    /// The service took `count` octets.
+    pub(crate) fn consume(&mut self, index: u32, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let conn = self
+            .connections
+            .get_mut(index)
+            .expect("a connection outlives its callbacks");
+        conn.consume(count, &self.tcp);
+        let buffers = conn.owner().buffers;
+        if let Some(record) = self.buffers.get_mut(buffers) {
+            record.receive.advance(&mut self.receive_blocks, count);
+            self.release_buffers_if_empty(index);
+        }
+        self.mark_dirty(index);
+    }
+
+    /// The peer acknowledged `count` octets.
+    pub(crate) fn free_acknowledged(&mut self, index: u32, count: u32) {
+        let buffers = self.conn(index).owner().buffers;
+        if let Some(record) = self.buffers.get_mut(buffers) {
+            record.send.advance(&mut self.send_blocks, count);
+            self.release_buffers_if_empty(index);
+        }
+    }
+
+    /// Takes bytes to send, as many as there is room for.
+    pub(crate) fn send(&mut self, index: u32, data: &[u8]) -> usize {
+        if self.has(index, flag::OVER) || data.is_empty() {
+            return 0;
+        }
+        let tcp = &self.tcp;
+        let space = self
+            .connections
+            .get(index)
+            .map_or(0, |conn| conn.send_space(tcp));
+        let wanted = data.len().min(space as usize);
+        let mut taken = 0;
+        if wanted > 0 {
+            let buffers = self.buffers_of(index);
+            let record = self
+                .buffers
+                .get_mut(buffers)
+                .expect("it was found or made just now");
+            taken = record.send.append(&mut self.send_blocks, &data[..wanted]);
+            self.release_buffers_if_empty(index);
+            self.conn(index).queue(taken as u32);
+            self.mark_dirty(index);
+        }
+        if taken < data.len() {
+            self.set(index, flag::BLOCKED);
+        }
+        if taken < wanted {
+            self.counters.send_blocks_empty += 1;
+            if self.set(index, flag::STARVED) {
+                self.starved.push_back(index);
+            }
+        }
+        taken
+    }
+
+    /// Octets that [`Self::send`] would take now.
+    pub(crate) fn send_space(&self, index: u32) -> usize {
+        let Some(conn) = self.connections.get(index) else {
+            return 0;
+        };
+        if conn.owner().flags & flag::OVER != 0 {
+            return 0;
+        }
+        let available = self.send_blocks.available();
+        let blocks = match self.buffers.get(conn.owner().buffers) {
+            Some(record) => record.send.append_space(available),
+            None => available as usize * crate::blocks::BLOCK,
+        };
+        blocks.min(conn.send_space(&self.tcp) as usize)
+    }
+
+    /// An idle connection holds no buffers.
+    fn release_buffers_if_empty(&mut self, index: u32) {
+        let buffers = self.conn(index).owner().buffers;
+        let empty = |record: &Buffers| record.receive.is_empty() && record.send.is_empty();
+        if self.buffers.get(buffers).is_some_and(empty) {
+            self.release_buffers(index);
+        }
+    }
+
+    /// Frees the buffers of a connection, with what is in them.
+    pub(crate) fn release_buffers(&mut self, index: u32) {
+        let Some(conn) = self.connections.get_mut(index) else {
+            return;
+        };
+        let buffers = std::mem::replace(&mut conn.owner_mut().buffers, NONE);
+        if let Some(mut record) = self.buffers.remove(buffers) {
+            record.receive.clear(&mut self.receive_blocks);
+            record.send.clear(&mut self.send_blocks);
+            self.spare_buffers.push(record);
+        }
+    }
+}

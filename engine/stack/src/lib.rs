@@ -1,0 +1,41 @@
+//! The shard: everything between frames and services, on one core, without locks.
+//!
+//! Start at [`shard::Shard::turn`], which names every stage of the life of a packet in order. A
+//! [`port::Port`] brings frames, a [`clock::Clock`] the time, [`service::Service`]s use the
+//! connections through a [`context::Context`].
+#![forbid(unsafe_code)]
+
+mod active;
+pub mod blocks;
+mod buffering;
+mod classify;
+pub mod clock;
+pub mod config;
+pub mod context;
+mod core;
+pub mod counters;
+pub mod fault;
+pub mod flow_table;
+mod input;
+mod invariants;
+mod listener;
+pub mod mailbox;
+pub mod memory;
+pub mod path;
+pub mod pcap;
+pub mod port;
+pub mod random;
+mod reactor;
+mod records;
+pub mod rope;
+pub mod service;
+pub mod shard;
+mod time_waits;
+mod timers;
+mod transmit;
+pub mod wheel;
+
+pub use config::{Limits, ShardConfig};
+pub use context::{ConnId, ConnectError, Context};
+pub use service::Service;
+pub use shard::Shard;

@@ -1,0 +1,125 @@
+//! Listeners: which service takes connections at which endpoint, and which addresses are ours.
+
+use byway_wire::{Address, Endpoint};
+use std::collections::{HashMap, HashSet};
+
+/// The listening endpoints and addresses of a shard.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    services: HashMap<Endpoint, u16>,
+    addresses: HashSet<Address>,
+    limit: usize,
+}
+
+impl Listeners {
+    pub(crate) fn new(addresses: &[Address], limit: u32) -> Self {
+        Self {
+            services: HashMap::new(),
+            addresses: addresses.iter().copied().collect(),
+            limit: limit as usize,
+        }
+    }
+
+    /// Accepts at `endpoint` for `service`, in place of who did before; a specific address becomes
+    /// one of ours. False at the limit.
+    pub(crate) fn listen(&mut self, endpoint: Endpoint, service: u16) -> bool {
+        if self.services.len() >= self.limit && !self.services.contains_key(&endpoint) {
+            return false;
+        }
+        if !endpoint.address.is_unspecified() {
+            self.addresses.insert(endpoint.address);
+        }
+        self.services.insert(endpoint, service);
+        true
+    }
+
+    /// Accepts no more at `endpoint`.
+    pub(crate) fn unlisten(&mut self, endpoint: &Endpoint) {
+        self.services.remove(endpoint);
+    }
+
+    /// Accepts no more for `service`.
+    pub(crate) fn unlisten_service(&mut self, service: u16) {
+        self.services.retain(|_, of| *of != service);
+    }
+
+    /// Accepts no more at all.
+    pub(crate) fn close_all(&mut self) {
+        self.services.clear();
+    }
+
+    pub(crate) fn add_address(&mut self, address: Address) {
+        self.addresses.insert(address);
+    }
+
+    #[inline]
+    pub(crate) fn is_ours(&self, address: &Address) -> bool {
+        self.addresses.contains(address)
+    }
+
+    /// Some address of ours, of the family of `remote`.
+    pub(crate) fn some_address(&self, remote: &Address) -> Option<Address> {
+        let fits = |address: &&Address| address.is_v4() == remote.is_v4();
+        self.addresses
+            .iter()
+            .filter(fits)
+            .min_by_key(|address| *address.octets())
+            .copied()
+    }
+
+    /// The service that takes connections to `local`: the one at exactly this endpoint, else the
+    /// one at the unspecified address, which stands for all of ours.
+    pub(crate) fn service(&self, local: &Endpoint) -> Option<u16> {
+        if let Some(&service) = self.services.get(local) {
+            return Some(service);
+        }
+        let any = if local.address.is_v4() {
+            Address::v4([0; 4])
+        } else {
+            Address::v6([0; 16])
+        };
+        let service = self.services.get(&Endpoint::new(any, local.port))?;
+        self.is_ours(&local.address).then_some(*service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Address = Address::v4([10, 0, 0, 1]);
+    const B: Address = Address::v4([10, 0, 0, 2]);
+    const SIX: Address = Address::v6([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+    #[test]
+    fn the_specific_endpoint_wins_over_the_unspecified() {
+        let mut listeners = Listeners::new(&[A, SIX], 8);
+        assert!(listeners.listen(Endpoint::new(Address::v4([0; 4]), 80), 1));
+        assert!(listeners.listen(Endpoint::new(A, 80), 2));
+        assert!(listeners.listen(Endpoint::new(A, 81), 3));
+        assert_eq!(listeners.service(&Endpoint::new(A, 80)), Some(2));
+        assert_eq!(listeners.service(&Endpoint::new(A, 81)), Some(3));
+        assert_eq!(listeners.service(&Endpoint::new(A, 82)), None);
+        assert_eq!(listeners.service(&Endpoint::new(B, 80)), None);
+        assert_eq!(listeners.service(&Endpoint::new(SIX, 80)), None);
+        listeners.unlisten(&Endpoint::new(A, 80));
+        assert_eq!(listeners.service(&Endpoint::new(A, 80)), Some(1));
+        listeners.add_address(B);
+        assert_eq!(listeners.service(&Endpoint::new(B, 80)), Some(1));
+        listeners.unlisten_service(1);
+        assert_eq!(listeners.service(&Endpoint::new(B, 80)), None);
+    }
+
+    #[test]
+    fn the_limit_refuses_one_more_but_not_a_change() {
+        let mut listeners = Listeners::new(&[], 2);
+        assert!(listeners.listen(Endpoint::new(A, 1), 0));
+        assert!(listeners.listen(Endpoint::new(A, 2), 0));
+        assert!(!listeners.listen(Endpoint::new(A, 3), 0));
+        assert!(listeners.listen(Endpoint::new(A, 2), 1));
+        assert_eq!(listeners.service(&Endpoint::new(A, 2)), Some(1));
+        assert!(listeners.is_ours(&A));
+        assert_eq!(listeners.some_address(&B), Some(A));
+        assert_eq!(listeners.some_address(&SIX), None);
+    }
+}

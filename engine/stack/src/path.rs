@@ -1,0 +1,248 @@
+//! Paths: what the Ethernet header of a connection's frames is made of.
+//!
+//! A path is learned provisionally from the frame that brought a SYN: answers go where it came
+//! from. The control plane tells the paths for connections that we open, and those take precedence
+//! for connections that come later.
+
+use byway_wire::Address;
+use byway_wire::ethernet::{Header, MacAddr};
+use std::collections::HashMap;
+
+/// How a remote address is reached, as the control plane found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathUpdate {
+    /// The address that is reached.
+    pub remote: Address,
+    /// Our address on the way there, used when `connect` names none.
+    pub local: Address,
+    /// Our MAC address.
+    pub src: MacAddr,
+    /// The neighbour's MAC address: the remote's, or the router's.
+    pub dst: MacAddr,
+    /// The VLAN, when the frames are tagged.
+    pub vlan: Option<u16>,
+    /// The largest IP packet, in octets.
+    pub mtu: u16,
+}
+
+impl PathUpdate {
+    fn path(&self) -> Path {
+        Path {
+            link: Header {
+                src: self.src,
+                dst: self.dst,
+                vlan: self.vlan,
+                outer_vlan: None,
+            },
+            mtu: self.mtu,
+        }
+    }
+}
+
+/// A path: many connections share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// The Ethernet header of what we send.
+    pub link: Header,
+    /// The largest IP packet, in octets.
+    pub mtu: u16,
+}
+
+impl Path {
+    /// The largest segment that fits, without options: what the MSS option says.
+    //= rfc9293 3.7.1 MUST-67
+    #[inline]
+    pub const fn mss(&self, ipv4: bool) -> u16 {
+        self.mtu.saturating_sub(if ipv4 { 40 } else { 60 })
+    }
+}
+
+/// Where a remote address is reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) path: u16,
+    pub(crate) local: Address,
+}
+
+#[derive(Debug)]
+struct Slot {
+    path: Path,
+    users: u32,
+}
+
+/// The paths of a shard, each with a count of its users.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    slots: Vec<Slot>,
+    by_path: HashMap<Path, u16>,
+    unused: Vec<u16>,
+    routes: HashMap<Address, Route>,
+    limit: u16,
+}
+
+impl Paths {
+    pub(crate) fn new(limit: u16) -> Self {
+        Self {
+            slots: Vec::new(),
+            by_path: HashMap::new(),
+            unused: Vec::new(),
+            routes: HashMap::new(),
+            // The last number means "none yet".
+            limit: limit.min(u16::MAX - 1),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u16) -> Option<&Path> {
+        self.slots.get(usize::from(index)).map(|slot| &slot.path)
+    }
+
+    /// The index of a path, one more user of it; `None` when the table is full.
+    pub(crate) fn acquire(&mut self, path: Path) -> Option<u16> {
+        if let Some(&index) = self.by_path.get(&path) {
+            self.slots[usize::from(index)].users += 1;
+            return Some(index);
+        }
+        let slot = Slot { path, users: 1 };
+        let index = if self.slots.len() < usize::from(self.limit) {
+            self.slots.push(slot);
+            self.slots.len() as u16 - 1
+        } else {
+            let index = self.reusable()?;
+            self.by_path.remove(&self.slots[usize::from(index)].path);
+            self.slots[usize::from(index)] = slot;
+            index
+        };
+        self.by_path.insert(path, index);
+        Some(index)
+    }
+
+    /// One more user of a path that has some.
+    #[inline]
+    pub(crate) fn share(&mut self, index: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            slot.users += 1;
+        }
+    }
+
+    /// One user less.
+    #[inline]
+    pub(crate) fn release(&mut self, index: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            slot.users -= 1;
+            if slot.users == 0 {
+                self.unused.push(index);
+            }
+        }
+    }
+
+    /// A path without users. One may be listed that was taken up again since.
+    fn reusable(&mut self) -> Option<u16> {
+        while let Some(index) = self.unused.pop() {
+            if self.slots[usize::from(index)].users == 0 {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn route(&self, remote: &Address) -> Option<Route> {
+        self.routes.get(remote).copied()
+    }
+
+    /// Takes note of what the control plane found; a route counts as a user of its path. False when
+    /// there is no room for it.
+    pub(crate) fn update(&mut self, update: &PathUpdate, mtu_limit: u16) -> bool {
+        let known = self.routes.contains_key(&update.remote);
+        if !known && self.routes.len() >= usize::from(self.limit) {
+            return false;
+        }
+        let mut path = update.path();
+        path.mtu = path.mtu.min(mtu_limit);
+        let Some(index) = self.acquire(path) else {
+            return false;
+        };
+        let route = Route {
+            path: index,
+            local: update.local,
+        };
+        if let Some(old) = self.routes.insert(update.remote, route) {
+            self.release(old.path);
+        }
+        true
+    }
+
+    /// Forgets how a remote address is reached.
+    pub(crate) fn forget(&mut self, remote: &Address) {
+        if let Some(route) = self.routes.remove(remote) {
+            self.release(route.path);
+        }
+    }
+
+    /// Users of all paths, routes excluded.
+    pub(crate) fn users(&self) -> u64 {
+        let all: u64 = self.slots.iter().map(|slot| u64::from(slot.users)).sum();
+        all - self.routes.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(n: u8) -> Path {
+        let link = Header {
+            src: MacAddr([2; 6]),
+            dst: MacAddr([n; 6]),
+            ..Header::default()
+        };
+        Path { link, mtu: 1500 }
+    }
+
+    #[test]
+    fn equal_paths_are_one_and_the_limit_holds_until_one_is_unused() {
+        let mut paths = Paths::new(2);
+        let a = paths.acquire(path(2)).unwrap();
+        assert_eq!(paths.acquire(path(2)), Some(a));
+        let b = paths.acquire(path(4)).unwrap();
+        assert_ne!(a, b);
+        assert_eq!(paths.acquire(path(6)), None);
+        paths.release(a);
+        assert_eq!(paths.acquire(path(6)), None);
+        paths.release(a);
+        assert_eq!(paths.acquire(path(2)), Some(a));
+        paths.release(a);
+        assert_eq!(paths.acquire(path(6)), Some(a));
+        assert_eq!(paths.get(a), Some(&path(6)));
+        assert_eq!(paths.users(), 2);
+    }
+
+    #[test]
+    fn a_route_follows_its_updates() {
+        let mut paths = Paths::new(4);
+        let remote = Address::v4([10, 0, 0, 2]);
+        let mut update = PathUpdate {
+            remote,
+            local: Address::v4([10, 0, 0, 1]),
+            src: MacAddr([2; 6]),
+            dst: MacAddr([4; 6]),
+            vlan: Some(7),
+            mtu: 9000,
+        };
+        assert!(paths.update(&update, 1500));
+        let first = paths.route(&remote).unwrap();
+        assert_eq!(paths.get(first.path).unwrap().mtu, 1500);
+        update.dst = MacAddr([6; 6]);
+        assert!(paths.update(&update, 1500));
+        let second = paths.route(&remote).unwrap();
+        assert_eq!(paths.get(second.path).unwrap().link.dst, MacAddr([6; 6]));
+        assert_eq!(paths.users(), 0);
+        paths.forget(&remote);
+        assert!(paths.route(&remote).is_none());
+    }
+
+    #[test]
+    fn the_largest_segment_leaves_room_for_the_headers() {
+        assert_eq!((path(2).mss(true), path(2).mss(false)), (1460, 1440));
+    }
+}

@@ -1,0 +1,149 @@
+//! What time, and other threads, make a shard do.
+
+use crate::core::{Phase, Waiting, flag};
+use crate::mailbox::Command;
+use crate::reactor::Reactor;
+use byway_tcp::effects::{CloseReason, Effects};
+use byway_tcp::listen::SynTimeout;
+
+impl Reactor {
+    /// Lets the timers that are due fire, up to the limit per turn. True when there were some, or
+    /// some are left.
+    pub(crate) fn run_timers(&mut self, fired: &mut Vec<u32>) -> bool {
+        fired.clear();
+        let core = &mut self.core;
+        let all = core
+            .wheel
+            .advance(core.now, core.config.limits.timers_per_turn, fired);
+        core.counters.timer_budget += u64::from(!all);
+        for &key in &*fired {
+            match key.checked_sub(self.core.config.limits.max_connections) {
+                None => self.on_connection_timer(key),
+                Some(half_open) => self.on_half_open_timer(half_open),
+            }
+        }
+        self.core.expire_time_waits();
+        let now = self.core.now;
+        if self
+            .core
+            .waiting
+            .front()
+            .is_some_and(|waiting| waiting.until <= now)
+        {
+            self.fail_waiting(|waiting| waiting.until <= now);
+        }
+        !fired.is_empty() || !all
+    }
+
+    /// The entry may be early, because the deadline moved on since: then it is armed again.
+    fn on_connection_timer(&mut self, index: u32) {
+        let core = &mut self.core;
+        let Some(conn) = core.connections.get_mut(index) else {
+            return;
+        };
+        if conn.owner().flags & flag::LINGERS != 0 {
+            return self.end_lingering(index);
+        }
+        if conn.deadline() > core.now {
+            return core.arm(index);
+        }
+        let mut fx = Effects::default();
+        conn.on_timeout(core.now, &mut core.tcp, &mut fx);
+        self.apply(index, &fx, &[]);
+    }
+
+    fn on_half_open_timer(&mut self, index: u32) {
+        let core = &mut self.core;
+        let Some(half_open) = core.half_open.get_mut(index) else {
+            return;
+        };
+        match half_open.entry.on_timeout(core.now, &mut core.tcp) {
+            SynTimeout::Early => {}
+            SynTimeout::Resend(plan) => {
+                let flow = *half_open.entry.flow();
+                if let Some(path) = core.paths.get(half_open.path) {
+                    let link = path.link;
+                    core.reply(link, flow, plan);
+                }
+            }
+            SynTimeout::Expired => {
+                core.counters.syn_expired += 1;
+                return core.forget_half_open(index);
+            }
+        }
+        let deadline = self
+            .core
+            .half_open
+            .get(index)
+            .map(|half_open| half_open.entry.deadline());
+        if let Some(deadline) = deadline {
+            let key = self.core.half_open_key(index);
+            self.core.wheel.arm(key, deadline);
+        }
+    }
+
+    /// Carries out commands of other threads, up to the limit per turn; how many there were.
+    pub(crate) fn run_commands(&mut self) -> usize {
+        let limit = self.core.config.limits.commands_per_turn as usize;
+        for done in 0..limit {
+            let Some(command) = self.core.mailbox.next_command() else {
+                return done;
+            };
+            self.carry_out(command);
+        }
+        limit
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        let core = &mut self.core;
+        match command {
+            Command::Path(update) => {
+                if core.paths.update(&update, core.config.mtu) {
+                    core.path_found(&update.remote);
+                } else {
+                    core.counters.path_table_full += 1;
+                }
+            }
+            Command::Unreachable(remote) => {
+                core.paths.forget(&remote);
+                self.fail_waiting(|waiting| waiting.remote == remote);
+            }
+            Command::Listen(endpoint, service) => {
+                core.listen(endpoint, service);
+            }
+            Command::Unlisten(endpoint) => core.listeners.unlisten(&endpoint),
+            Command::AddAddress(address) => core.listeners.add_address(address),
+            Command::Stop => {
+                if core.phase == Phase::Running {
+                    core.phase = Phase::StopWanted;
+                }
+            }
+        }
+    }
+
+    /// Connections whose path was not found are over.
+    fn fail_waiting(&mut self, over: impl Fn(&Waiting) -> bool) {
+        for id in self.core.take_waiting(over) {
+            // An earlier one's service may have ended it in a callback.
+            if let Some(index) = self.core.resolve(id) {
+                self.core.counters.path_unresolved += 1;
+                self.core.tcp.counters.attempt_fails += 1;
+                self.finish(index, CloseReason::Unreachable, false);
+                self.settle();
+            }
+        }
+    }
+
+    /// Takes the steps of a graceful stop that are due.
+    pub(crate) fn run_stop(&mut self) {
+        match self.core.phase {
+            Phase::Running | Phase::Ended => {}
+            Phase::StopWanted => self.begin_stop(),
+            Phase::Draining(until) => {
+                if self.core.connections.len() == 0 || until <= self.core.now {
+                    self.end_stop();
+                }
+            }
+        }
+    }
+}

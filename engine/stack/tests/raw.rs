@@ -1,0 +1,486 @@
+//! One shard and, at the other end of the wire, frames made by hand.
+#![allow(missing_docs)]
+
+mod common;
+
+use byway_stack::clock::ManualClock;
+use byway_stack::mailbox::{Command, Notice};
+use byway_stack::memory::MemoryPort;
+use byway_stack::path::PathUpdate;
+use byway_stack::port::Port;
+use byway_stack::random::SplitMix;
+use byway_stack::{Shard, ShardConfig};
+use byway_tcp::effects::{CloseReason, DropReason};
+use byway_tcp::time::Duration;
+use byway_wire::ethernet::{Header as Link, MacAddr};
+use byway_wire::frame::{Packet, TcpFrame, emit_tcp, parse};
+use byway_wire::ip::Ecn;
+use byway_wire::tcp::{Flags, Header, WireWindow};
+use byway_wire::{Address, Endpoint, FlowKey, SeqNumber, checksum};
+use common::{CLIENT, CLIENT_MAC, Event, PORT, Probe, SERVER, SERVER_MAC};
+
+const LISTENER: Endpoint = Endpoint::new(SERVER, PORT);
+
+struct Bench {
+    clock: ManualClock,
+    shard: Shard<MemoryPort, ManualClock>,
+    wire: MemoryPort,
+    probe: Probe,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut ShardConfig)) -> Self {
+        let clock = ManualClock::default();
+        let (port, wire) = MemoryPort::pair(512);
+        let mut config = common::config(SERVER, SERVER_MAC);
+        change(&mut config);
+        let mut shard = Shard::new(port, config, clock.clone());
+        let probe = Probe::echo();
+        let service = shard.add_service(Box::new(probe.clone()));
+        assert!(shard.listen(LISTENER, service));
+        Self {
+            clock,
+            shard,
+            wire,
+            probe,
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        let mut frame = self.wire.tx_alloc().expect("the wire has room");
+        self.wire.tx_bytes(&mut frame)[..bytes.len()].copy_from_slice(bytes);
+        self.wire.tx_push(frame, bytes.len());
+    }
+
+    fn segment(&mut self, peer: &Peer, header: Header, payload: &[u8]) {
+        let bytes = peer.frame(header, payload);
+        self.send(&bytes);
+    }
+
+    /// Turns until the shard is idle; the segments that it sent.
+    fn turn(&mut self) -> Vec<TcpFrame> {
+        while self.shard.turn() {}
+        self.shard.check_invariants().unwrap();
+        let mut sent = Vec::new();
+        let mut burst = Vec::new();
+        while self.wire.rx_burst(&mut burst) > 0 {
+            for frame in burst.drain(..) {
+                match parse(self.wire.rx_bytes(&frame)) {
+                    Packet::Tcp(segment) => sent.push(segment),
+                    other => panic!("{other:?}"),
+                }
+                self.wire.release(frame);
+            }
+            self.wire.tx_commit();
+        }
+        self.wire.tx_commit();
+        while self.shard.turn() {}
+        sent
+    }
+
+    fn handshake(&mut self, peer: &Peer) -> TcpFrame {
+        self.segment(peer, syn(1000), &[]);
+        let answer = self.turn().pop().expect("a SYN-ACK");
+        assert_eq!(answer.header.flags, Flags::SYN | Flags::ACK);
+        self.segment(peer, ack(1001, answer.header.seq + 1), &[]);
+        assert_eq!(self.turn().len(), 0);
+        answer
+    }
+}
+
+struct Peer {
+    link: Link,
+    flow: FlowKey,
+}
+
+impl Peer {
+    fn new(port: u16) -> Self {
+        Self {
+            link: Link {
+                src: CLIENT_MAC,
+                dst: SERVER_MAC,
+                vlan: None,
+                outer_vlan: None,
+            },
+            flow: FlowKey {
+                local: Endpoint::new(CLIENT, port),
+                remote: LISTENER,
+            },
+        }
+    }
+
+    fn frame(&self, header: Header, payload: &[u8]) -> Vec<u8> {
+        let start = byway_wire::frame::tcp_headers_len(&self.link, &self.flow, &header);
+        let mut bytes = vec![0; start + payload.len()];
+        bytes[start..].copy_from_slice(payload);
+        let len = payload.len();
+        emit_tcp(
+            &mut bytes,
+            &self.link,
+            &self.flow,
+            &header,
+            Ecn::NotEct,
+            len,
+            checksum::sum,
+        )
+        .expect("it fits");
+        bytes
+    }
+}
+
+fn segment(seq: SeqNumber, ack: SeqNumber, flags: Flags) -> Header {
+    Header {
+        seq,
+        ack,
+        flags,
+        window: WireWindow(60_000),
+        ..Header::default()
+    }
+}
+
+fn syn(seq: u32) -> Header {
+    segment(SeqNumber::new(seq), SeqNumber::default(), Flags::SYN)
+}
+
+fn ack(seq: u32, ack: SeqNumber) -> Header {
+    segment(SeqNumber::new(seq), ack, Flags::ACK)
+}
+
+#[test]
+fn answers_go_back_where_the_question_came_from_vlan_and_all() {
+    let mut bench = Bench::new();
+    let mut peer = Peer::new(1000);
+    peer.link.vlan = Some(42);
+    peer.link.src = MacAddr([2, 0, 0, 0, 9, 9]);
+    let answer = bench.handshake(&peer);
+    assert_eq!(answer.link, peer.link.reversed());
+    bench.segment(&peer, ack(1001, answer.header.seq + 1), b"hello");
+    let echo = bench.turn();
+    assert_eq!(echo[0].link, peer.link.reversed());
+    assert_eq!(echo[0].payload_len(), 5);
+    assert_eq!((echo.len(), echo[0].header.ack), (1, SeqNumber::new(1006)));
+}
+
+#[test]
+fn one_acknowledgment_for_a_burst() {
+    let mut bench = Bench::new();
+    bench.probe.0.borrow_mut().echo = false;
+    let peer = Peer::new(1000);
+    let answer = bench.handshake(&peer);
+    for at in 0..20 {
+        bench.segment(
+            &peer,
+            ack(1001 + at * 100, answer.header.seq + 1),
+            &[7; 100],
+        );
+    }
+    let sent = bench.turn();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].header.ack, SeqNumber::new(1001 + 2000));
+}
+
+/// What is out of order must not take the last blocks, or the segment that it waits for would find
+/// no room, and nothing would ever move again.
+#[test]
+fn there_is_room_for_the_segment_that_fills_the_gap() {
+    let mut bench = Bench::with(|config| config.limits.receive_blocks = 16);
+    bench.probe.0.borrow_mut().echo = false;
+    let peer = Peer::new(1000);
+    let seq = bench.handshake(&peer).header.seq + 1;
+    let bytes = common::pattern(40_000);
+    for at in (1000..40_000).step_by(1000) {
+        bench.segment(&peer, ack(1001 + at as u32, seq), &bytes[at..at + 1000]);
+        bench.turn();
+    }
+    let kept = bench.shard.blocks_in_use().0;
+    assert!(kept <= 14 && bench.shard.counters().receive_blocks_reserved > 0);
+    bench.segment(&peer, ack(1001, seq), &bytes[..1000]);
+    let sent = bench.turn();
+    let received = bench.probe.received(bench.probe.opened()[0]);
+    assert!(received.len() >= 20_000, "{}", received.len());
+    assert_eq!(received, bytes[..received.len()]);
+    assert_eq!(
+        sent[0].header.ack,
+        SeqNumber::new(1001 + received.len() as u32)
+    );
+    assert_eq!(bench.shard.blocks_in_use(), (0, 0));
+    assert_eq!(bench.shard.counters().receive_blocks_empty, 0);
+}
+
+/// Anybody can send a SYN; the ACK shows who reads the answers.
+#[test]
+fn the_way_back_is_the_one_that_was_proven() {
+    let mut bench = Bench::new();
+    let mut peer = Peer::new(1000);
+    peer.link.src = MacAddr([2, 0, 0, 0, 6, 6]);
+    bench.segment(&peer, syn(1000), &[]);
+    let seq = bench.turn()[0].header.seq + 1;
+    peer.link.src = CLIENT_MAC;
+    bench.segment(&peer, ack(1001, seq), b"hello");
+    let sent = bench.turn();
+    assert_eq!((sent.len(), sent[0].link.dst), (1, CLIENT_MAC));
+}
+
+#[test]
+fn strangers_get_a_reset_from_our_address_only() {
+    let mut bench = Bench::new();
+    let mut peer = Peer::new(1000);
+    bench.segment(&peer, ack(5, SeqNumber::new(77)), &[]);
+    let sent = bench.turn();
+    assert_eq!(
+        (sent[0].header.flags, sent[0].header.seq.get()),
+        (Flags::RST, 77)
+    );
+
+    bench.segment(&peer, segment(5.into_seq(), 5.into_seq(), Flags::RST), &[]);
+    peer.flow.remote.address = Address::v4([10, 0, 0, 3]);
+    bench.segment(&peer, syn(1), &[]);
+    peer.flow.remote.address = SERVER;
+    peer.link.dst = MacAddr([2, 0, 0, 0, 0, 77]);
+    bench.segment(&peer, syn(1), &[]);
+    peer.link.dst = MacAddr::BROADCAST;
+    bench.segment(&peer, syn(1), &[]);
+    peer.link.dst = SERVER_MAC;
+    bench.segment(
+        &peer,
+        segment(1.into_seq(), 0.into_seq(), Flags::SYN | Flags::FIN),
+        &[],
+    );
+    assert_eq!(bench.turn().len(), 0);
+    let counters = bench.shard.counters();
+    assert_eq!((counters.not_our_address, counters.not_our_mac), (1, 1));
+    assert_eq!(
+        bench.shard.tcp_counters().dropped_for(DropReason::BadFlags),
+        1
+    );
+}
+
+trait IntoSeq {
+    fn into_seq(self) -> SeqNumber;
+}
+
+impl IntoSeq for u32 {
+    fn into_seq(self) -> SeqNumber {
+        SeqNumber::new(self)
+    }
+}
+
+#[test]
+fn unfilled_checksums_are_told_once() {
+    let mut bench = Bench::new();
+    let peer = Peer::new(1000);
+    for _ in 0..10 {
+        let mut bytes = peer.frame(syn(1), &[]);
+        let pseudo = checksum::fold(checksum::pseudo_header(&CLIENT, &SERVER, 6, 20));
+        bytes[50..52].copy_from_slice(&pseudo.to_be_bytes());
+        bench.send(&bytes);
+        assert_eq!(bench.turn().len(), 0);
+    }
+    assert_eq!(bench.shard.counters().csum_partial, 10);
+    assert_eq!(
+        bench.shard.mailbox().next_notice(),
+        Some(Notice::ChecksumsUnfilled)
+    );
+    assert_eq!(bench.shard.mailbox().next_notice(), None);
+}
+
+#[test]
+fn answers_beyond_the_limit_are_lost_and_counted() {
+    let mut bench = Bench::with(|config| config.limits.replies = 5);
+    for port in 1..=6 {
+        bench.segment(&Peer::new(port), ack(1, SeqNumber::new(1)), &[]);
+    }
+    assert_eq!(bench.turn().len(), 5);
+    assert_eq!(bench.shard.counters().reply_lost, 1);
+}
+
+#[test]
+fn neighbours_beyond_the_limit_are_not_served() {
+    let mut bench = Bench::with(|config| config.limits.paths = 3);
+    for n in 1..=4 {
+        let mut peer = Peer::new(1000 + u16::from(n));
+        peer.link.src = MacAddr([2, 0, 0, 0, 1, n]);
+        bench.segment(&peer, syn(1), &[]);
+    }
+    assert_eq!(bench.turn().len(), 3);
+    assert_eq!(bench.shard.counters().path_table_full, 1);
+    // What is known already is no new path.
+    let mut peer = Peer::new(2000);
+    peer.link.src = MacAddr([2, 0, 0, 0, 1, 2]);
+    bench.segment(&peer, syn(1), &[]);
+    assert_eq!(bench.turn().len(), 1);
+}
+
+#[test]
+fn commands_and_timers_have_their_share_of_a_turn() {
+    let mut bench = Bench::with(|config| {
+        config.limits.commands_per_turn = 2;
+        config.limits.timers_per_turn = 4;
+    });
+    for host in 0..5 {
+        let address = Address::v4([10, 1, 0, host]);
+        bench
+            .shard
+            .mailbox()
+            .send(Command::AddAddress(address))
+            .unwrap();
+    }
+    let before = bench.shard.counters().busy_turns;
+    bench.turn();
+    assert_eq!(bench.shard.counters().busy_turns - before, 3);
+
+    for port in 1..=10 {
+        bench.segment(&Peer::new(port), syn(1), &[]);
+    }
+    assert_eq!(bench.turn().len(), 10);
+    bench.clock.advance(Duration::from_millis(1100));
+    assert_eq!(bench.turn().len(), 10);
+    assert!(bench.shard.counters().timer_budget >= 2);
+}
+
+/// An ICMP "port unreachable" that quotes the first eight octets of a segment of ours.
+fn unreachable(quoted: &[u8]) -> Vec<u8> {
+    let quote = &quoted[14..14 + 28];
+    let mut icmp = vec![3, 3, 0, 0, 0, 0, 0, 0];
+    icmp.extend_from_slice(quote);
+    let sum = checksum::finish(checksum::sum(&icmp));
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut ip = vec![0x45, 0, 0, 20 + icmp.len() as u8, 0, 0, 0, 0, 64, 1, 0, 0];
+    ip.extend_from_slice(&[10, 0, 0, 254]);
+    ip.extend_from_slice(&SERVER.as_v4().unwrap());
+    let sum = checksum::finish(checksum::sum(&ip));
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = Vec::new();
+    frame.extend_from_slice(&SERVER_MAC.0);
+    frame.extend_from_slice(&CLIENT_MAC.0);
+    frame.extend_from_slice(&[8, 0]);
+    frame.extend_from_slice(&ip);
+    frame.extend_from_slice(&icmp);
+    frame
+}
+
+#[test]
+fn an_icmp_error_ends_an_attempt_that_it_quotes() {
+    let mut bench = Bench::new();
+    let update = PathUpdate {
+        remote: CLIENT,
+        local: SERVER,
+        src: SERVER_MAC,
+        dst: CLIENT_MAC,
+        vlan: None,
+        mtu: 1500,
+    };
+    bench.shard.mailbox().send(Command::Path(update)).unwrap();
+    bench.turn();
+    bench.probe.act(|shard| {
+        shard.connect(Endpoint::new(CLIENT, 99), None, 0).unwrap();
+    });
+    while bench.shard.turn() {}
+    let mut burst = Vec::new();
+    bench.wire.rx_burst(&mut burst);
+    let syn = bench.wire.rx_bytes(&burst[0]).to_vec();
+    burst
+        .into_iter()
+        .for_each(|frame| bench.wire.release(frame));
+
+    let mut forged = syn.clone();
+    forged[38] ^= 1; // Another sequence number than any we sent.
+    bench.send(&unreachable(&forged));
+    bench.turn();
+    assert_eq!(bench.probe.events(), []);
+    bench.send(&unreachable(&syn));
+    bench.turn();
+    let events = bench.probe.events();
+    assert!(
+        matches!(events[..], [Event::Closed(_, CloseReason::Unreachable)]),
+        "{events:?}"
+    );
+    bench.send(&unreachable(&syn));
+    bench.turn();
+    let counters = bench.shard.counters();
+    assert_eq!((counters.icmp_errors, counters.icmp_stray), (2, 1));
+}
+
+/// Sequence numbers often near the right ones, flags often sensible.
+fn hostile_header(random: &mut SplitMix, their_seq: SeqNumber, their_ack: SeqNumber) -> Header {
+    let mut near = |seq: SeqNumber| match random.below(4) {
+        0 => seq,
+        1 => seq + random.below(3000) as u32,
+        2 => seq - random.below(3000) as u32,
+        _ => SeqNumber::new(random.next_u64() as u32),
+    };
+    let (seq, ack) = (near(their_ack), near(their_seq));
+    let flags = match random.below(3) {
+        0 => Flags::ACK,
+        1 => Flags::SYN,
+        _ => Flags::from_bits(random.next_u64() as u8),
+    };
+    Header {
+        window: WireWindow(random.next_u64() as u16),
+        ..segment(seq, ack, flags)
+    }
+}
+
+/// A peer that knows the sequence numbers and has no manners: whatever it sends, nothing panics
+/// and nothing leaks.
+#[test]
+fn a_hostile_peer_breaks_nothing() {
+    for seed in 0..8 {
+        let mut random = SplitMix::new(seed);
+        let mut bench = Bench::with(|config| {
+            config.tcp.time_wait = Duration::from_millis(50);
+            config.limits.receive_blocks = 64;
+            config.limits.send_blocks = 64;
+        });
+        let mut known = [(1u32.into_seq(), 1u32.into_seq()); 8];
+        for step in 0..20_000u32 {
+            let n = random.below(8) as usize;
+            let peer = Peer::new(n as u16 + 1);
+            let (their_seq, their_ack) = known[n];
+            let header = hostile_header(&mut random, their_seq, their_ack);
+            let len = if random.below(2) == 0 {
+                0
+            } else {
+                random.below(1460) as usize
+            };
+            bench.segment(&peer, header, &common::pattern(len));
+            bench.clock.advance(Duration::from_micros(
+                random.below(100_000) * random.below(2),
+            ));
+            if random.below(4) == 0 {
+                for sent in bench.turn() {
+                    let index = usize::from(sent.flow.local.port) - 1;
+                    known[index] = (sent.header.seq + 1, sent.header.ack);
+                }
+            }
+            if step % 64 == 0 {
+                let mut state = bench.probe.0.borrow_mut();
+                state.echo = random.below(2) == 0;
+                state.appetite = random.below(2000) as usize;
+                state.received.clear();
+                state.events.clear();
+            }
+        }
+        bench.turn();
+        bench.shard.stop();
+        for _ in 0..10_000 {
+            if bench.shard.is_stopped() && bench.shard.time_waits() == 0 {
+                break;
+            }
+            bench.clock.advance(Duration::from_millis(20));
+            bench.turn();
+        }
+        let left = (
+            bench.shard.connections(),
+            bench.shard.half_open(),
+            bench.shard.time_waits(),
+        );
+        assert_eq!(left, (0, 0, 0), "seed {seed}");
+        assert_eq!(bench.shard.blocks_in_use(), (0, 0));
+        assert_eq!(bench.shard.tcp_records_in_use(), (0, 0));
+    }
+}
