@@ -387,6 +387,15 @@ fn timeouts_cut_the_window_to_one_segment_and_the_threshold_once() {
         assert_eq!(pair.a.info().ssthresh as usize, 4 * FULL);
     }
     assert_eq!(pair.a.tcp.counters.timeouts, 3);
+    // Half of it arrived after all; the rest, which was sent again by then, times out once more.
+    let mut ack = from_b(&mut pair);
+    ack.seg.ack += 4 * FULL as u32;
+    pair.a.input(&ack, pair.now);
+    assert_eq!(pair.a.poll(pair.now).len(), 4);
+    pair.now = pair.a.deadline();
+    pair.a.on_timeout(pair.now);
+    assert_eq!(pair.a.info().in_flight as usize, 4 * FULL);
+    assert_eq!(pair.a.info().ssthresh as usize, 4 * FULL);
 }
 
 //= rfc9293 3.8.1 MUST-18

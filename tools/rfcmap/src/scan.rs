@@ -1,0 +1,203 @@
+//! Finds the comments, and tells test code from the rest.
+
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+
+/// Where a comment is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The file, from the root of the repository, with `/`.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A comment that starts with `//=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// Where it is.
+    pub place: Place,
+    /// It is in test code.
+    pub test: bool,
+    /// What it names, or `None` when it is not `//= rfcNUMBER SECTION [ID ...]`.
+    pub names: Option<Names>,
+}
+
+/// What a comment names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The number of the RFC.
+    pub rfc: u32,
+    /// The section.
+    pub section: String,
+    /// Requirements, possibly none.
+    pub ids: Vec<String>,
+}
+
+impl Names {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_prefix(' ')?.split(' ');
+        let rfc = words.next()?.strip_prefix("rfc")?.parse().ok()?;
+        let section = words.next().filter(|section| !section.is_empty())?;
+        let ids: Vec<String> = words.map(str::to_owned).collect();
+        let well_formed = ids.iter().all(|id| id.contains('-'));
+        well_formed.then(|| Self {
+            rfc,
+            section: section.to_owned(),
+            ids,
+        })
+    }
+}
+
+/// The comments of one file. `file` is its path from the root of the repository.
+///
+/// A `#[cfg(test)]` module ends where a line closes a brace at the indentation that opened it, which
+/// is so in formatted code.
+pub fn comments_in(file: &str, text: &str) -> Vec<Comment> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut stem = file.trim_end_matches(".rs").split('/');
+    let all_test = stem.any(|part| part == "tests");
+    let mut module_end: Option<String> = None;
+    let mut comments = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if module_end.as_deref() == Some(*line) {
+            module_end = None;
+        } else if module_end.is_none() && code == "#[cfg(test)]" && opens_module(&lines[index..]) {
+            module_end = Some(format!("{indent}}}"));
+        }
+        if let Some(words) = code.strip_prefix("//=") {
+            comments.push(Comment {
+                place: Place {
+                    file: file.to_owned(),
+                    line: index + 1,
+                },
+                test: all_test || module_end.is_some() || is_above_test(&lines[index..]),
+                names: Names::parse(words),
+            });
+        }
+    }
+    comments
+}
+
+/// Attributes and comments: what may stand between a comment and the item it is about.
+fn is_preamble(line: &str) -> bool {
+    line.starts_with("#[") || line.starts_with("//")
+}
+
+/// The first line that is no attribute or comment begins a module with a body.
+fn opens_module(lines: &[&str]) -> bool {
+    let item = lines
+        .iter()
+        .map(|line| line.trim())
+        .find(|line| !is_preamble(line));
+    item.is_some_and(|item| {
+        let words: Vec<&str> = item.split_whitespace().collect();
+        words.contains(&"mod") && words.last() == Some(&"{")
+    })
+}
+
+/// One of the attributes that follow makes the next item a test.
+fn is_above_test(lines: &[&str]) -> bool {
+    lines
+        .iter()
+        .map(|line| line.trim())
+        .take_while(|line| is_preamble(line))
+        .any(|line| line == "#[test]" || line.ends_with("::test]"))
+}
+
+/// The comments of every Rust file below these directories of `root`, by path.
+pub(crate) fn read_all(root: &Path, dirs: &[&str]) -> Result<Vec<Comment>, String> {
+    let mut files = Vec::new();
+    for dir in dirs {
+        list(root, dir, &mut files)?;
+    }
+    files.sort();
+    let mut comments = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(root.join(&file)).map_err(|e| format!("{file}: {e}"))?;
+        comments.extend(comments_in(&file, &text));
+    }
+    Ok(comments)
+}
+
+fn list(root: &Path, dir: &str, files: &mut Vec<String>) -> Result<(), String> {
+    let explain = |error: std::io::Error| format!("{dir}: {error}");
+    let listing = match std::fs::read_dir(root.join(dir)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        listing => listing.map_err(explain)?,
+    };
+    for item in listing {
+        let item = item.map_err(explain)?;
+        let name = item.file_name().to_string_lossy().into_owned();
+        let path = format!("{dir}/{name}");
+        let kind = item.file_type().map_err(explain)?;
+        if kind.is_dir() && name != "target" {
+            list(root, &path, files)?;
+        } else if kind.is_file() && name.ends_with(".rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Line number and "is in test code" of each comment.
+    fn found(file: &str, text: &str) -> Vec<(usize, bool)> {
+        let comments = comments_in(file, text).into_iter();
+        comments.map(|c| (c.place.line, c.test)).collect()
+    }
+
+    #[test]
+    fn words_are_taken_apart() {
+        let names = |text: &str| comments_in("a.rs", text)[0].names.clone();
+        let named = names("    //= rfc9293 3.9.2.3 MUST-57 SHLD-1").unwrap();
+        assert_eq!((named.rfc, named.section.as_str()), (9293, "3.9.2.3"));
+        assert_eq!(named.ids, ["MUST-57", "SHLD-1"]);
+        assert_eq!(names("//= rfc5961 3.2").unwrap().ids, [""; 0]);
+        for bad in [
+            "//=rfc1 2",
+            "//= RFC1 2",
+            "//= rfc1",
+            "//= rfc1 ",
+            "//= rfcx 2",
+            "//= rfc1 2 why",
+        ] {
+            assert_eq!(names(bad), None, "{bad}");
+        }
+        assert_eq!(comments_in("a.rs", "let s = \"//= rfc1 2\"; // = no"), []);
+    }
+
+    #[test]
+    fn test_code_is_told_by_file_by_module_and_by_function() {
+        let plain = "//= rfc1 2\nfn f() {}\n";
+        assert_eq!(found("engine/tcp/src/a.rs", plain), [(1, false)]);
+        assert_eq!(found("engine/tcp/tests/a.rs", plain), [(1, true)]);
+        assert_eq!(found("tests/sim/src/a.rs", plain), [(1, true)]);
+        assert_eq!(found("engine/tcp/src/tests.rs", plain), [(1, true)]);
+        assert_eq!(found("engine/contests/a.rs", plain), [(1, false)]);
+
+        let module = "//= rfc1 1\nfn f() {}\n\n#[cfg(test)]\n#[allow(unused)]\nmod checks {\n    \
+                      //= rfc1 2\n    fn g() {\n    }\n    //= rfc1 3\n}\n//= rfc1 4\n";
+        let expected = [(1, false), (7, true), (10, true), (12, false)];
+        assert_eq!(found("a.rs", module), expected);
+
+        let function = "//= rfc1 1\n/// Doc.\n#[cfg(unix)]\n#[test]\nfn t() {}\n//= rfc1 2\n\
+                        #[inline]\nfn f() {}\n//= rfc1 3\n\n#[test]\nfn u() {}\n";
+        assert_eq!(found("a.rs", function), [(1, true), (6, false), (9, false)]);
+
+        let one_item = "#[cfg(test)]\nuse a::b;\n//= rfc1 2\nfn f() {}\n";
+        assert_eq!(found("a.rs", one_item), [(3, false)]);
+    }
+}

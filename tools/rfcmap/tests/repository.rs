@@ -1,0 +1,32 @@
+//! The requirements files of this repository.
+
+use byway_rfcmap::{Level, load};
+use std::path::Path;
+
+/// RFC 9293 numbers its requirements without a gap (appendix B): none is missing here.
+#[test]
+fn every_requirement_of_rfc_9293_is_listed_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let map = load(&root).expect("the requirements files are well-formed");
+    let tcp = map
+        .rfcs
+        .iter()
+        .find(|of| of.rfc == 9293)
+        .expect("it is there");
+    for (kind, last) in [("MUST", 69), ("SHLD", 31), ("REC", 1), ("MAY", 18)] {
+        for number in 1..=last {
+            let id = format!("{kind}-{number}");
+            let times = tcp
+                .requirements
+                .iter()
+                .filter(|one| one.entry.id == id)
+                .count();
+            assert_eq!(times, 1, "{id}");
+        }
+    }
+    let total: usize = Level::ALL
+        .iter()
+        .map(|level| tcp.counts(*level).total)
+        .sum();
+    assert_eq!(total, 69 + 31 + 1 + 18);
+}
