@@ -1,0 +1,22 @@
+# Each target does its own set-up. The logic is in tools/task; `cargo run -p byway-task` lists it.
+TASK = cargo run -q -p byway-task --
+
+.PHONY: demo test build lint linker
+
+demo: linker
+	@$(TASK) demo
+
+test: linker
+	@$(TASK) test
+
+build: linker
+	@$(TASK) build
+
+lint: linker
+	@$(TASK) lint
+
+# The one thing that cannot be Rust: a linker to build the rest with.
+linker:
+	@command -v cc >/dev/null || $(SUDO) sh -c 'apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev'
+
+SUDO = $(shell test `id -u` = 0 || echo sudo)

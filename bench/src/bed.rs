@@ -1,0 +1,145 @@
+//! Where a measurement takes place: a lab of our own, or an address that the user gave.
+
+use crate::environment::Interface;
+use crate::error::BenchError;
+use crate::result;
+use crate::scenario::{Cell, Generator, Target};
+use byway_lab::{CLIENT, End, ErrorKind, LabGuard, Offloads, Options, SERVER};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+/// The port of every target in the lab.
+const PORT: u16 = 7000;
+
+/// The place, and how its interfaces are set at the moment.
+pub(crate) enum Bed {
+    /// Namespaces that vanish with this value.
+    Lab {
+        /// The namespaces.
+        lab: LabGuard,
+        /// Offloads of the client's and the server's interface.
+        offloads: (Offloads, Offloads),
+    },
+    /// The network that this process is in.
+    Here {
+        /// Where the server is.
+        address: SocketAddr,
+        /// The interface towards it, for the AF_XDP generator.
+        interface: Option<String>,
+    },
+}
+
+impl From<byway_lab::Error> for BenchError {
+    fn from(error: byway_lab::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Failed => Self::Failed(format!("{error}\n  hint: {}", error.hint())),
+            _ => Self::Preflight {
+                what: error.to_string(),
+                hint: error.hint().to_owned(),
+            },
+        }
+    }
+}
+
+impl Bed {
+    /// Makes a lab under a name of its own.
+    pub(crate) fn lab() -> Result<Self, BenchError> {
+        let options = Options::default();
+        let offloads = (options.client, options.server);
+        Ok(Self::Lab {
+            lab: LabGuard::up("bw-bench-", &options)?,
+            offloads,
+        })
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Lab { .. } => SocketAddr::from((SERVER.v4, PORT)),
+            Self::Here { address, .. } => *address,
+        }
+    }
+
+    /// The interface of the server, where it is ours.
+    pub(crate) fn server_interface(&self) -> Option<&str> {
+        matches!(self, Self::Lab { .. }).then_some(SERVER.interface)
+    }
+
+    /// The interface of the client, where it is known.
+    pub(crate) fn client_interface(&self) -> Option<&str> {
+        match self {
+            Self::Lab { .. } => Some(CLIENT.interface),
+            Self::Here { interface, .. } => interface.as_deref(),
+        }
+    }
+
+    /// A command that runs where the server is.
+    pub(crate) fn at_server(&self, program: impl AsRef<Path>) -> Command {
+        match self {
+            Self::Lab { lab, .. } => lab.server().command(program.as_ref()),
+            Self::Here { .. } => Command::new(program.as_ref()),
+        }
+    }
+
+    /// A command that runs where the load comes from.
+    pub(crate) fn at_client(&self, program: impl AsRef<Path>) -> Command {
+        match self {
+            Self::Lab { lab, .. } => lab.client().command(program.as_ref()),
+            Self::Here { .. } => Command::new(program.as_ref()),
+        }
+    }
+
+    /// Sets the interfaces as the cell needs them: a side that faces AF_XDP must send complete
+    /// frames, every other keeps the kernel's defaults, which are the best for Linux. Returns how
+    /// they are set.
+    pub(crate) fn prepare(&mut self, cell: &Cell) -> Result<Option<result::Offloads>, BenchError> {
+        let Self::Lab { lab, offloads } = self else {
+            return Ok(None);
+        };
+        let facing = |xdp: bool| {
+            if xdp {
+                Offloads::Off
+            } else {
+                Offloads::Default
+            }
+        };
+        let client = facing(cell.target == Target::Byway);
+        let server = facing(cell.generator == Generator::Byway);
+        let set = |end: &End, is: &mut Offloads, wanted: Offloads| {
+            if *is != wanted {
+                lab.set_offloads(end, wanted)?;
+                *is = wanted;
+            }
+            Ok::<(), BenchError>(())
+        };
+        set(&CLIENT, &mut offloads.0, client)?;
+        set(&SERVER, &mut offloads.1, server)?;
+        let name = |offloads| match offloads {
+            Offloads::Default => "on".to_owned(),
+            Offloads::Off => "off".to_owned(),
+        };
+        Ok(Some(result::Offloads {
+            client: name(client),
+            server: name(server),
+        }))
+    }
+
+    /// The interfaces as they are now.
+    pub(crate) fn interfaces(&self) -> Vec<Interface> {
+        match self {
+            Self::Lab { .. } => vec![
+                Interface::read("client", CLIENT.interface, |program| {
+                    self.at_client(program)
+                }),
+                Interface::read("server", SERVER.interface, |program| {
+                    self.at_server(program)
+                }),
+            ],
+            Self::Here { interface, .. } => interface
+                .iter()
+                .map(|name| Interface::read("client", name, |program| self.at_client(program)))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Measurements one can trust: the Linux stack and Byway, side by side, and a report of it.
+//!
+//! ```text
+//!   rr, demo      what the commands `byway bench rr` and `byway demo` do
+//!   runner        rounds, interleaved; each with a fresh target and a fresh generator as children
+//!   target        who answers: an epoll server, `byway serve`, an address
+//!   generator     who asks: kernel sockets, Byway over AF_XDP
+//!   stats, cpu    medians, intervals, histograms; where the processors' time goes
+//!   result        the result file, from which alone these are made:
+//!   table, report, hgrm, verdict
+//! ```
+#![forbid(unsafe_code)]
+
+mod bed;
+mod child;
+pub mod cpu;
+pub mod demo;
+pub mod environment;
+mod error;
+pub mod generator;
+pub mod hgrm;
+mod limits;
+mod pattern;
+mod progress;
+pub mod report;
+pub mod result;
+pub mod rr;
+mod runner;
+pub mod scenario;
+pub mod stats;
+pub mod table;
+pub mod target;
+pub mod verdict;
+mod warnings;
+
+pub use error::BenchError;

@@ -1,0 +1,295 @@
+//! `byway bench rr`: request and response, closed loop.
+
+use crate::bed::Bed;
+use crate::error::BenchError;
+use crate::result::ResultFile;
+use crate::runner::Runner;
+use crate::scenario::{Cell, Generator, Target, TargetWord, Wait};
+use crate::{hgrm, report, table};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// What to measure, and how.
+#[derive(Clone, Debug)]
+pub struct RrOptions {
+    /// This program, whose commands `serve`, `bench-server-linux` and `bench-generate` are started
+    /// as children.
+    pub executable: PathBuf,
+    /// Who answers.
+    pub targets: Vec<Target>,
+    /// Who asks, and with how many connections.
+    pub loads: Vec<(Generator, u32)>,
+    /// Octets of a request and of its response, 1 to 65536.
+    pub size: u32,
+    /// Time before each measured interval.
+    pub warmup: Duration,
+    /// Each measured interval.
+    pub duration: Duration,
+    /// How often each combination is measured.
+    pub rounds: u32,
+    /// How the kernel generator waits.
+    pub wait: Wait,
+    /// XDP mode of Byway, on both sides: `auto`, `zerocopy`, `native` or `generic`.
+    pub mode: String,
+    /// A server that runs already; without it, a lab is made and removed.
+    pub address: Option<SocketAddr>,
+    /// The interface towards `address`, for the AF_XDP generator.
+    pub interface: Option<String>,
+}
+
+/// Arguments of `byway bench rr`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RrArgs {
+    /// Connections, each with one outstanding request
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,100",
+          value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub connections: Vec<u32>,
+    /// Who answers: linux (both kinds), linux-blocking, linux-spinning, byway
+    #[arg(
+        long,
+        value_name = "T,...",
+        value_delimiter = ',',
+        default_value = "linux,byway",
+        conflicts_with = "address"
+    )]
+    pub target: Vec<TargetWord>,
+    /// Who asks: byway (AF_XDP) or kernel sockets
+    #[arg(
+        long,
+        value_enum,
+        value_name = "G,...",
+        value_delimiter = ',',
+        default_value = "byway"
+    )]
+    pub generator: Vec<Generator>,
+    /// Octets of a request and of its response
+    #[arg(long, value_name = "N", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub size: u32,
+    /// Seconds of each measured interval
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub duration: f64,
+    /// Seconds before each measured interval
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = seconds)]
+    pub warmup: f64,
+    /// Rounds, interleaved over the targets; 3 at least for a comparison
+    #[arg(long, value_name = "N", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// How the kernel generator waits for responses
+    #[arg(long, value_enum, default_value = "blocking")]
+    pub wait: Wait,
+    /// XDP mode of Byway: auto, zerocopy, native or generic
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub mode: String,
+    /// Measure an echo server that runs already, instead of a lab
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub address: Option<SocketAddr>,
+    /// Interface towards that address, for the AF_XDP generator
+    #[arg(long, value_name = "IF", requires = "address")]
+    pub interface: Option<String>,
+    /// Write the result as JSON; - for standard output, without the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report, one HTML file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the percentile spectrum of each run to this directory, as .hgrm
+    #[arg(long, value_name = "DIR")]
+    pub hgrm: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=3600.0).contains(&value) => Ok(value),
+        _ => Err("a number of seconds from 0 to 3600".to_owned()),
+    }
+}
+
+impl RrArgs {
+    /// The options that the arguments ask for; `executable` is this program.
+    pub fn options(&self, executable: PathBuf) -> RrOptions {
+        let mut targets = Vec::new();
+        for target in self.target.iter().flat_map(|word| &word.0) {
+            if !targets.contains(target) {
+                targets.push(*target);
+            }
+        }
+        let mut loads = Vec::new();
+        for load in self
+            .generator
+            .iter()
+            .flat_map(|g| self.connections.iter().map(move |n| (*g, *n)))
+        {
+            if !loads.contains(&load) {
+                loads.push(load);
+            }
+        }
+        RrOptions {
+            executable,
+            targets: if self.address.is_some() {
+                vec![Target::Remote]
+            } else {
+                targets
+            },
+            loads,
+            size: self.size,
+            warmup: Duration::from_secs_f64(self.warmup),
+            duration: Duration::from_secs_f64(self.duration),
+            rounds: self.rounds,
+            wait: self.wait,
+            mode: self.mode.clone(),
+            address: self.address,
+            interface: self.interface.clone(),
+        }
+    }
+}
+
+/// Measures. Progress goes to standard error; nothing is written elsewhere.
+///
+/// # Errors
+/// When the lab cannot be made, or `stop` is set. A round that fails is part of the result.
+pub fn run(options: &RrOptions, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
+    let bed = match options.address {
+        Some(address) => Bed::Here {
+            address,
+            interface: options.interface.clone(),
+        },
+        None => Bed::lab()?,
+    };
+    let cells: Vec<Cell> = options
+        .loads
+        .iter()
+        .flat_map(|(generator, connections)| {
+            options.targets.iter().map(|target| Cell {
+                generator: *generator,
+                connections: *connections,
+                target: *target,
+            })
+        })
+        .collect();
+    Runner::new(options, bed, stop).run(&cells)
+}
+
+/// The whole command: measures, prints the table, writes the files that were asked for.
+///
+/// # Errors
+/// As [`run`], when a file cannot be written, and, after all is written, when a run does not count.
+pub fn execute(args: &RrArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
+    let file = run(&args.options(this_program()?), stop)?;
+    match &args.json {
+        Some(path) if path == Path::new("-") => {
+            let text = serde_json::to_string_pretty(&file).expect("all keys are strings");
+            println!("{text}");
+        }
+        json => {
+            print!("{}", table::render(&file));
+            if let Some(path) = json {
+                file.write(path)?;
+            }
+        }
+    }
+    if let Some(path) = &args.html {
+        write(path, &report::html(&file))?;
+    }
+    if let Some(directory) = &args.hgrm {
+        write_spectra(&file, directory)?;
+    }
+    file.checked()
+}
+
+/// The program that runs, to start as a child.
+pub(crate) fn this_program() -> Result<PathBuf, BenchError> {
+    std::env::current_exe().map_err(BenchError::io("finding this program"))
+}
+
+/// Writes one `.hgrm` file a run, all rounds of it together.
+pub(crate) fn write_spectra(file: &ResultFile, directory: &Path) -> Result<(), BenchError> {
+    make_directory(directory)?;
+    file.runs
+        .iter()
+        .filter(|run| run.rate_per_s > 0.0)
+        .try_for_each(|run| {
+            let path = directory.join(run.file_stem()).with_extension("hgrm");
+            write(&path, &hgrm::spectrum(&run.histogram()))
+        })
+}
+
+pub(crate) fn make_directory(path: &Path) -> Result<(), BenchError> {
+    std::fs::create_dir_all(path).map_err(BenchError::io(format!("making {}", path.display())))
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), BenchError> {
+    std::fs::write(path, text).map_err(BenchError::io(format!("writing {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RrArgs,
+    }
+
+    fn options(words: &[&str]) -> RrOptions {
+        let line = std::iter::once(&"byway").chain(words);
+        Line::try_parse_from(line)
+            .unwrap()
+            .args
+            .options(PathBuf::from("byway"))
+    }
+
+    #[test]
+    fn the_defaults_are_the_comparison_people_want() {
+        let options = options(&[]);
+        assert_eq!(
+            options.targets,
+            [Target::LinuxBlocking, Target::LinuxSpinning, Target::Byway]
+        );
+        assert_eq!(
+            options.loads,
+            [(Generator::Byway, 1), (Generator::Byway, 100)]
+        );
+        assert!(options.rounds as usize >= crate::stats::MIN_ROUNDS);
+    }
+
+    #[test]
+    fn lists_are_taken_once_each() {
+        let options = options(&[
+            "--target",
+            "byway,linux-blocking,linux",
+            "--connections",
+            "10,10",
+            "--generator",
+            "kernel,byway",
+            "--duration",
+            "0.25",
+        ]);
+        assert_eq!(
+            options.targets,
+            [Target::Byway, Target::LinuxBlocking, Target::LinuxSpinning]
+        );
+        assert_eq!(
+            options.loads,
+            [(Generator::Kernel, 10), (Generator::Byway, 10)]
+        );
+        assert_eq!(options.duration, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn an_address_is_the_only_target() {
+        assert_eq!(
+            options(&["--address", "10.0.0.1:7"]).targets,
+            [Target::Remote]
+        );
+        let both = ["byway", "--address", "10.0.0.1:7", "--target", "linux"];
+        assert!(Line::try_parse_from(both).is_err());
+        assert!(Line::try_parse_from(["byway", "--duration", "-1"]).is_err());
+        assert!(Line::try_parse_from(["byway", "--connections", "0"]).is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! Runs cells in interleaved rounds, each with a fresh target and a fresh generator.
+
+use crate::bed::Bed;
+use crate::child::Child;
+use crate::environment::Environment;
+use crate::error::BenchError;
+use crate::generator::GeneratorReport;
+use crate::progress::Progress;
+use crate::result::{Offloads, Parameters, ResultFile, Round, Run, SCHEMA, compare};
+use crate::rr::RrOptions;
+use crate::scenario::{Cell, Generator, round_order};
+use crate::target::{self, Launch};
+use crate::{cpu, warnings};
+use std::collections::HashMap;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Beyond warm-up and interval, a generator may take this long: it opens its connections, and its
+/// interface may be busy for a moment.
+const GENERATOR_SLACK: Duration = Duration::from_secs(20);
+/// After its result a generator may take this long to close its connections.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// A cell that failed this many times is not tried again.
+const MAX_FAILURES: usize = 2;
+
+/// What is known of a cell so far.
+#[derive(Default)]
+struct Record {
+    rounds: Vec<Round>,
+    target_xdp_mode: Option<String>,
+    offloads: Option<Offloads>,
+}
+
+impl Record {
+    fn failures(&self) -> usize {
+        self.rounds
+            .iter()
+            .filter(|round| round.failure.is_some())
+            .count()
+    }
+}
+
+/// Runs all cells for all rounds.
+pub(crate) struct Runner<'a> {
+    options: &'a RrOptions,
+    stop: &'a AtomicBool,
+    bed: Bed,
+    parameters: Parameters,
+    records: HashMap<Cell, Record>,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(options: &'a RrOptions, bed: Bed, stop: &'a AtomicBool) -> Self {
+        let ours = matches!(bed, Bed::Lab { .. });
+        let parameters = Parameters {
+            size: options.size,
+            warmup_s: options.warmup.as_secs_f64(),
+            duration_s: options.duration.as_secs_f64(),
+            rounds: options.rounds,
+            server_cpu: ours.then_some(0),
+            generator_cpu: Some(if cpu::available() > 1 { 1 } else { 0 }),
+        };
+        Self {
+            options,
+            stop,
+            bed,
+            parameters,
+            records: HashMap::new(),
+        }
+    }
+
+    /// Measures everything and sums it up.
+    ///
+    /// # Errors
+    /// When the user stops it, or the machine lacks something; a round that fails is part of the
+    /// result.
+    pub(crate) fn run(mut self, cells: &[Cell]) -> Result<ResultFile, BenchError> {
+        let environment = Environment::read(self.bed.interfaces());
+        let rounds = self.options.rounds;
+        let mut progress = Progress::new(cells.len() * rounds as usize, rounds);
+        for number in 0..rounds {
+            for cell in round_order(cells, number) {
+                progress.begin(number, &cell);
+                let round = self.round(number, &cell)?;
+                progress.end(number, &cell, &round);
+                self.records.entry(cell).or_default().rounds.push(round);
+            }
+        }
+        drop(progress);
+        let runs: Vec<Run> = cells.iter().map(|cell| self.sum_up(cell)).collect();
+        let mut file = ResultFile {
+            schema: SCHEMA,
+            environment,
+            parameters: self.parameters,
+            comparisons: compare(&runs),
+            runs,
+            warnings: Vec::new(),
+        };
+        file.warnings = warnings::of(&file);
+        Ok(file)
+    }
+
+    fn sum_up(&mut self, cell: &Cell) -> Run {
+        let Record {
+            rounds,
+            target_xdp_mode,
+            offloads,
+        } = self.records.remove(cell).unwrap_or_default();
+        Run::new(
+            "rr",
+            cell,
+            self.options.size,
+            rounds,
+            target_xdp_mode,
+            offloads,
+        )
+    }
+
+    /// One round of one cell: what fails is kept as a round, what makes going on pointless is an
+    /// error.
+    fn round(&mut self, number: u32, cell: &Cell) -> Result<Round, BenchError> {
+        let record = self.records.entry(*cell).or_default();
+        if record.failures() >= MAX_FAILURES {
+            let why = format!("left out after {MAX_FAILURES} failures");
+            return Ok(Round::failed(number, why));
+        }
+        match self.measure(cell) {
+            Ok(report) => Ok(Round::measured(number, report, &self.parameters)),
+            // What the machine lacked in the first round it lacks; later, it did without.
+            Err(error @ BenchError::Preflight { .. }) if number == 0 => Err(error),
+            Err(
+                error @ (BenchError::Failed(_)
+                | BenchError::Io { .. }
+                | BenchError::Preflight { .. }),
+            ) => Ok(Round::failed(number, error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn measure(&mut self, cell: &Cell) -> Result<GeneratorReport, BenchError> {
+        let offloads = self.bed.prepare(cell)?;
+        let launch = Launch {
+            executable: &self.options.executable,
+            cpu: self.parameters.server_cpu.unwrap_or(0),
+            mode: &self.options.mode,
+        };
+        let target = target::start(cell.target, &self.bed, &launch, self.stop)?;
+        let record = self.records.entry(*cell).or_default();
+        record.offloads = offloads;
+        record.target_xdp_mode.clone_from(&target.xdp_mode);
+        let report = self.generate(cell, target.pid())?;
+        target.stop()?;
+        Ok(report)
+    }
+
+    fn generate(&self, cell: &Cell, server: Option<u32>) -> Result<GeneratorReport, BenchError> {
+        let name = format!("the {}", cell.generator.title());
+        let mut command = self.generator_command(cell)?;
+        if let (Some(pid), Some(cpu)) = (server, self.parameters.server_cpu) {
+            command.args([
+                "--server-pid",
+                &pid.to_string(),
+                "--server-cpu",
+                &cpu.to_string(),
+            ]);
+        }
+        let mut child = Child::spawn(name, command)?;
+        let limit = self.options.warmup + self.options.duration + GENERATOR_SLACK;
+        let line = child.line(limit, self.stop)?;
+        let report = serde_json::from_str(&line)
+            .map_err(|error| child.failure(&format!("printed no result ({error}): {line}")))?;
+        child.finish(CLOSE_LIMIT)?;
+        Ok(report)
+    }
+
+    fn generator_command(&self, cell: &Cell) -> Result<Command, BenchError> {
+        let mut command = self.bed.at_client(&self.options.executable);
+        command
+            .args(["bench-generate", "--generator", cell.generator.name()])
+            .args(["--target", &self.bed.address().to_string()])
+            .args(["--connections", &cell.connections.to_string()])
+            .args(["--size", &self.options.size.to_string()])
+            .args(["--warmup-ms", &self.options.warmup.as_millis().to_string()])
+            .args([
+                "--duration-ms",
+                &self.options.duration.as_millis().to_string(),
+            ])
+            .args(["--wait", &self.options.wait.to_string()]);
+        if let Some(cpu) = self.parameters.generator_cpu {
+            command.args(["--cpu", &cpu.to_string()]);
+        }
+        if cell.generator == Generator::Byway {
+            let interface = self.bed.client_interface().ok_or_else(|| {
+                BenchError::Usage("the generator byway needs --interface".to_owned())
+            })?;
+            command.args(["--interface", interface, "--mode", &self.options.mode]);
+        }
+        Ok(command)
+    }
+}

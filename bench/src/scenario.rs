@@ -1,0 +1,171 @@
+//! What is measured: which target, by which generator, with how many connections.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How an epoll loop waits for its next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Sleeps in `epoll_wait`: what servers do.
+    Blocking,
+    /// Polls without end: the lowest latency that Linux gives, for a whole processor.
+    Spinning,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocking => "blocking",
+            Self::Spinning => "spinning",
+        })
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// An epoll server on kernel sockets that sleeps when there is nothing to do.
+    LinuxBlocking,
+    /// The same server, polling without end.
+    LinuxSpinning,
+    /// `byway serve echo`.
+    Byway,
+    /// Something that was running already, at an address that the user gave.
+    Remote,
+}
+
+impl Target {
+    /// The name in results, tables and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LinuxBlocking => "linux-blocking",
+            Self::LinuxSpinning => "linux-spinning",
+            Self::Byway => "byway",
+            Self::Remote => "remote",
+        }
+    }
+
+    /// The name in a sentence.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::LinuxBlocking => "Linux, blocking epoll",
+            Self::LinuxSpinning => "Linux, spinning epoll",
+            Self::Byway => "Byway",
+            Self::Remote => "the given address",
+        }
+    }
+
+    /// True for a target on kernel sockets of ours: what Byway is compared with.
+    pub const fn is_linux(self) -> bool {
+        matches!(self, Self::LinuxBlocking | Self::LinuxSpinning)
+    }
+}
+
+/// One word of `--target`; `linux` stands for both ways of waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetWord(pub Vec<Target>);
+
+impl FromStr for TargetWord {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(Self(match word {
+            "linux" => vec![Target::LinuxBlocking, Target::LinuxSpinning],
+            "linux-blocking" => vec![Target::LinuxBlocking],
+            "linux-spinning" => vec![Target::LinuxSpinning],
+            "byway" => vec![Target::Byway],
+            _ => return Err("one of linux, linux-blocking, linux-spinning, byway".to_owned()),
+        }))
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// Byway's own TCP over AF_XDP: cheap enough that the server is the limit.
+    Byway,
+    /// Kernel sockets with epoll: what ordinary clients are.
+    Kernel,
+}
+
+impl Generator {
+    /// The name in results and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Byway => "byway",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    /// The name in a heading.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Byway => "AF_XDP load generator",
+            Self::Kernel => "kernel-socket load generator",
+        }
+    }
+}
+
+/// One combination that is measured, once a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cell {
+    /// Who asks.
+    pub generator: Generator,
+    /// How many connections have a request outstanding.
+    pub connections: u32,
+    /// Who answers.
+    pub target: Target,
+}
+
+/// The order in which the cells of one round run. Cells that are compared stand next to each
+/// other, and every other round goes backwards (A B C, C B A), so that a slow drift of the machine
+/// falls on all of them alike.
+pub fn round_order(cells: &[Cell], round: u32) -> Vec<Cell> {
+    let mut order = cells.to_vec();
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_targets() {
+        assert_eq!(
+            "linux".parse::<TargetWord>().unwrap().0,
+            [Target::LinuxBlocking, Target::LinuxSpinning]
+        );
+        for target in [Target::LinuxBlocking, Target::LinuxSpinning, Target::Byway] {
+            assert_eq!(target.name().parse::<TargetWord>().unwrap().0, [target]);
+            assert_eq!(serde_json::to_value(target).unwrap(), target.name());
+        }
+        assert!("windows".parse::<TargetWord>().is_err());
+    }
+
+    #[test]
+    fn rounds_alternate() {
+        let cell = |connections| Cell {
+            generator: Generator::Kernel,
+            connections,
+            target: Target::Byway,
+        };
+        let cells = [cell(1), cell(2), cell(3)];
+        let connections = |round| -> Vec<u32> {
+            round_order(&cells, round)
+                .iter()
+                .map(|cell| cell.connections)
+                .collect()
+        };
+        assert_eq!(connections(0), [1, 2, 3]);
+        assert_eq!(connections(1), [3, 2, 1]);
+        assert_eq!(connections(2), [1, 2, 3]);
+    }
+}

@@ -1,0 +1,60 @@
+//! `byway bench` and `byway demo`: measurements.
+
+pub(crate) use byway_bench::demo::DemoArgs;
+pub(crate) use byway_bench::generator::GenerateArgs;
+pub(crate) use byway_bench::target::linux::ServerLinuxArgs;
+
+use crate::failure::Failure;
+use crate::signals;
+use byway_bench::rr::RrArgs;
+use byway_bench::{demo, generator, rr, target};
+use clap::{Args, Subcommand};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Measure Linux and Byway, side by side
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Scenario {
+    /// Request and response, closed loop: each connection sends when its answer is there
+    #[command(after_help = RR_EXAMPLES)]
+    Rr(Box<RrArgs>),
+}
+
+const RR_EXAMPLES: &str = "\
+Examples:
+  byway bench rr                                        in a lab of its own
+  byway bench rr --connections 1,100,1000 --rounds 9 --html report.html --json result.json
+  byway bench rr --address 10.0.0.1:7 --interface eth0  against a server that runs already";
+
+/// `byway bench`.
+pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    let Scenario::Rr(args) = &args.scenario;
+    rr::execute(args, &*stop()?)?;
+    Ok(())
+}
+
+/// `byway demo`.
+pub(crate) fn demo(args: &DemoArgs) -> Result<(), Failure> {
+    demo::run(args, &*stop()?)?;
+    Ok(())
+}
+
+/// `byway bench-server-linux`, a child of `byway bench`.
+pub(crate) fn server_linux(args: &ServerLinuxArgs) -> Result<(), Failure> {
+    Ok(target::linux::serve(args, &*stop()?)?)
+}
+
+/// `byway bench-generate`, a child of `byway bench`.
+pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
+    Ok(generator::print(args)?)
+}
+
+fn stop() -> Result<Arc<AtomicBool>, Failure> {
+    signals::watch().map_err(|error| Failure::failed(format!("signals: {error}"), ""))
+}
