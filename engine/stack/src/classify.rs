@@ -5,6 +5,7 @@ use byway_tcp::segment::Segment;
 use byway_wire::ethernet::MacAddr;
 use byway_wire::frame::{self, ChecksumState, Packet, TcpFrame};
 use byway_wire::icmp::IcmpError;
+use byway_wire::ip::Ecn;
 
 /// Segments without a filled-in checksum, and none with a right one, after which it is said aloud.
 const UNFILLED_BEFORE_NOTICE: u64 = 4;
@@ -106,6 +107,7 @@ pub(crate) fn segment_of(frame: &TcpFrame) -> Segment {
         window: frame.header.window,
         options: frame.header.options,
         payload_len: frame.payload_len(),
+        congestion: frame.ecn == Ecn::Ce,
     }
 }
 
@@ -113,7 +115,6 @@ pub(crate) fn segment_of(frame: &TcpFrame) -> Segment {
 mod tests {
     use super::*;
     use byway_wire::ethernet::Header as Link;
-    use byway_wire::ip::Ecn;
     use byway_wire::tcp::Header;
     use byway_wire::{Address, Endpoint, FlowKey, checksum};
 

@@ -10,6 +10,7 @@ use byway_tcp::effects::{DropReason, Effects};
 use byway_tcp::listen::SynVerdict;
 use byway_tcp::segment::Segment;
 use byway_tcp::time_wait::TimeWaitVerdict;
+use byway_wire::SeqNumber;
 use byway_wire::frame::TcpFrame;
 use byway_wire::icmp::{IcmpError, Kind};
 use byway_wire::tcp::Flags;
@@ -23,7 +24,7 @@ impl Reactor {
             Some(Record::Connection(index)) => self.for_connection(index, &seg, payload),
             Some(Record::Syn(index)) => self.for_half_open(index, hash, frame, &seg, payload),
             Some(Record::TimeWait(index)) => self.for_time_wait(index, hash, frame, &seg),
-            None => self.for_nobody(hash, frame, &seg),
+            None => self.for_nobody(hash, frame, &seg, None),
         }
     }
 
@@ -126,17 +127,23 @@ impl Reactor {
         match quiet.wait.on_segment(seg, core.now, &mut core.tcp) {
             TimeWaitVerdict::Ignore => {}
             TimeWaitVerdict::Reply(plan) => core.reply(frame.link.reversed(), frame.flow, plan),
-            TimeWaitVerdict::Reopen => {
+            TimeWaitVerdict::Reopen(old) => {
                 if let Some(quiet) = core.time_waits.remove(index) {
                     core.end_time_wait(index, &frame.flow, quiet.path);
                 }
-                self.for_nobody(hash, frame, seg);
+                self.for_nobody(hash, frame, seg, Some(old));
             }
         }
     }
 
     /// A segment for a flow that nobody speaks for: the beginning of a connection, or a mistake.
-    fn for_nobody(&mut self, hash: FlowHash, frame: &TcpFrame, seg: &Segment) {
+    fn for_nobody(
+        &mut self,
+        hash: FlowHash,
+        frame: &TcpFrame,
+        seg: &Segment,
+        old: Option<SeqNumber>,
+    ) {
         if !self.core.listeners.is_ours(&frame.flow.local.address) {
             self.core.counters.not_our_address += 1;
             return;
@@ -146,7 +153,7 @@ impl Reactor {
                 return self.core.tcp.counters.drop(DropReason::BadFlags);
             }
             if let Some(service) = self.core.listeners.service(&frame.flow.local) {
-                return self.begin_handshake(service, hash, frame, seg);
+                return self.begin_handshake(service, hash, frame, seg, old);
             }
         }
         self.core.tcp.counters.drop(DropReason::NoListener);
@@ -163,7 +170,14 @@ impl Reactor {
 
     /// A SYN for a listener. The path is learned from its frame: the answer goes back where it
     /// came from.
-    fn begin_handshake(&mut self, service: u16, hash: FlowHash, frame: &TcpFrame, seg: &Segment) {
+    fn begin_handshake(
+        &mut self,
+        service: u16,
+        hash: FlowHash,
+        frame: &TcpFrame,
+        seg: &Segment,
+        old: Option<SeqNumber>,
+    ) {
         let core = &mut self.core;
         if core.half_open.is_full() {
             core.counters.syn_queue_full += 1;
@@ -178,7 +192,10 @@ impl Reactor {
             return;
         };
         let mss = path.mss(frame.flow.local.address.is_v4());
-        let entry = core.tcp.accept_syn(frame.flow, seg, mss, core.now);
+        let mut entry = core.tcp.accept_syn(frame.flow, seg, mss, core.now);
+        if let Some(old) = old {
+            entry.begin_beyond(old);
+        }
         let deadline = entry.deadline();
         let answer = entry.syn_ack(core.now, &mut core.tcp);
         let half_open = HalfOpen {
@@ -194,28 +211,31 @@ impl Reactor {
         core.reply(path.link, frame.flow, answer);
     }
 
-    /// An ICMP error about a segment of ours. That a packet was too big is only counted: without a
-    /// way to send smaller ones there is nothing to do about it.
+    /// An ICMP error about a segment of ours.
     pub(crate) fn on_icmp_error(&mut self, error: &IcmpError) {
         let core = &mut self.core;
-        if error.kind == Kind::TooBig {
-            core.counters.icmp_too_big += 1;
-            return;
-        }
         let hash = core.table.hash(&error.quoted);
         let Some(Record::Connection(index)) = core.find(hash, &error.quoted) else {
             core.counters.icmp_stray += 1;
             return;
         };
         core.counters.icmp_errors += 1;
-        if error.kind == Kind::Unreachable {
-            let mut fx = Effects::default();
-            let conn = core
-                .connections
-                .get_mut(index)
-                .expect("the flow table knows live ones only");
-            conn.on_unreachable(error.seq, &mut core.tcp, &mut fx);
-            self.apply(index, &fx, &[]);
+        let conn = core
+            .connections
+            .get_mut(index)
+            .expect("the flow table knows live ones only");
+        match error.kind {
+            Kind::Unreachable => {
+                let mut fx = Effects::default();
+                conn.on_unreachable(error.seq, &mut core.tcp, &mut fx);
+                self.apply(index, &fx, &[]);
+            }
+            Kind::TooBig => {
+                core.counters.icmp_too_big += 1;
+                conn.on_too_big(error.mtu, error.seq, &mut core.tcp);
+                core.mark_dirty(index);
+            }
+            Kind::TimeExceeded | Kind::ParameterProblem => {}
         }
     }
 }

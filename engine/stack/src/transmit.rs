@@ -172,7 +172,12 @@ impl<P: Port> Sender<'_, P> {
                 done += part.len();
             }
         }
-        match emit_tcp_summed(bytes, link, flow, &header, Ecn::NotEct, len, sum) {
+        let ecn = if plan.ecn_capable {
+            Ecn::Ect0
+        } else {
+            Ecn::NotEct
+        };
+        match emit_tcp_summed(bytes, link, flow, &header, ecn, len, sum) {
             Some(len) => {
                 self.port.tx_push(frame, len);
                 self.budget -= 1;

@@ -1,5 +1,6 @@
 //! What can be set about TCP, with defaults and where they come from.
 
+use crate::congestion::CongestionAlgorithm;
 use crate::time::Duration;
 
 /// Parameters of TCP, the same for every connection of a shard.
@@ -15,9 +16,13 @@ pub struct Config {
     pub timestamps: bool,
     /// Offer and use selective acknowledgments (RFC 2018).
     pub sack: bool,
+    /// Explicit congestion notification (RFC 3168).
+    pub ecn: Ecn,
     /// Hold back small segments while data is unacknowledged (RFC 9293 §3.7.4). Off: what a service
     /// sends in one turn leaves together at the end of that turn anyway.
     pub nagle: bool,
+    /// How the congestion window grows, unless a listener or connection chooses otherwise.
+    pub congestion: CongestionAlgorithm,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window: u32,
     /// RTO before the first measurement (RFC 6298 §2.1).
@@ -31,16 +36,61 @@ pub struct Config {
     /// Segments at the start of a connection that are acknowledged without delay, so that the
     /// peer's slow start is not slowed down.
     pub quick_acks: u8,
-    /// Retransmissions of a SYN or SYN-ACK before the attempt is given up.
+    /// Retransmissions of a SYN before the attempt is given up: at least 3 minutes (MUST-23).
     pub syn_retries: u8,
+    /// Retransmissions of a SYN-ACK; fewer, because anybody can send a SYN.
+    pub syn_ack_retries: u8,
+    /// Challenge ACKs and other answers to segments out of the window, of all connections in one
+    /// second (RFC 5961 §7). The limit in force varies below this, so that it tells nothing.
+    pub challenge_acks: u32,
     /// Retransmissions of data before the connection is given up (R2 of RFC 9293 §3.8.3).
     pub retries: u8,
+    /// Give a connection up when data stays unacknowledged for this long,
+    /// however many retransmissions that is (RFC 9293 §3.9.1); `None` leaves it to `retries`.
+    pub user_timeout: Option<Duration>,
+    /// Silence after which a connection with keep-alive is probed (RFC 9293 §3.8.4: 2 h at least
+    /// by default), how often then, and how many probes may go unanswered.
+    pub keep_alive: KeepAlive,
     /// Stay in TIME-WAIT: 2 MSL with an MSL of 30 s.
     pub time_wait: Duration,
     /// Wait for the peer's FIN after a full close.
     pub fin_wait_2: Duration,
     /// Ranges of out-of-order data remembered per connection.
     pub reassembly_ranges: u8,
+}
+
+/// When explicit congestion notification is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// When the peer asks for it.
+    #[default]
+    WhenAsked,
+    /// Also on connections that we open.
+    On,
+}
+
+/// Parameters of keep-alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Between probes.
+    pub interval: Duration,
+    /// Probes without an answer after which the peer is gone.
+    pub probes: u8,
+}
+
+impl Default for KeepAlive {
+    //= rfc9293 3.8.4 MUST-28
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(2 * 3600),
+            interval: Duration::from_secs(75),
+            probes: 9,
+        }
+    }
 }
 
 impl Default for Config {
@@ -51,15 +101,22 @@ impl Default for Config {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            ecn: Ecn::WhenAsked,
             nagle: false,
+            congestion: CongestionAlgorithm::Cubic,
             initial_window: 10,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
-            syn_retries: 6,
+            //= rfc9293 3.8.3 MUST-23
+            syn_retries: 7,
+            syn_ack_retries: 5,
+            challenge_acks: 1_000,
             retries: 15,
+            user_timeout: None,
+            keep_alive: KeepAlive::default(),
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             reassembly_ranges: 32,

@@ -12,7 +12,8 @@
 //! - *outputs*: [`poll_transmit`](Connection::poll_transmit) until `None`, then
 //!   [`deadline`](Connection::deadline). Ask for them after each input or command.
 
-use crate::config::Config;
+use crate::config::{Config, Ecn};
+use crate::congestion::CongestionAlgorithm;
 use crate::counters::Counters;
 use crate::effects::{CloseReason, Effects};
 use crate::flight::Flight;
@@ -20,11 +21,12 @@ use crate::isn::{Secrets, initial_sequence_number};
 use crate::pool::{NONE, Pool};
 use crate::reassembly::Reassembly;
 use crate::record::{Connection, HotRx, HotTx, Identity, Marks, Owner, TIMESTAMPS_LEN};
+use crate::recovery::initial_window;
 use crate::rtt::Rtt;
-use crate::segment::Plan;
+use crate::segment::{Plan, Segment};
 use crate::state::State;
 use crate::time::{Duration, Instant};
-use byway_wire::tcp::{Flags, Options, WindowScale};
+use byway_wire::tcp::{Flags, SackBlock, WindowScale};
 use byway_wire::{FlowKey, SeqNumber};
 
 /// What all connections of a shard share.
@@ -37,6 +39,14 @@ pub struct Tcp {
     pub(crate) secrets: Secrets,
     pub(crate) flights: Pool<Flight>,
     pub(crate) reassembly: Pool<Reassembly>,
+    challenges: Challenges,
+}
+
+/// Challenge ACKs sent in the current second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Challenges {
+    second: u64,
+    left: u32,
 }
 
 impl Tcp {
@@ -48,12 +58,35 @@ impl Tcp {
             counters: Counters::default(),
             flights: Pool::new(max_connections),
             reassembly: Pool::new(max_connections),
+            challenges: Challenges::default(),
         }
     }
 
     /// Pooled records in use: what is in flight, and what holds out-of-order data.
     pub fn records_in_use(&self) -> (usize, usize) {
         (self.flights.in_use(), self.reassembly.in_use())
+    }
+
+    /// One more challenge ACK may leave this second. How many may is between half of the configured
+    /// limit and all of it, and unknown to others: a fixed number would let a stranger count what
+    /// is left of it, and so learn about connections that are not his (RFC 5961 §7).
+    //= rfc5961 7
+    pub(crate) fn may_challenge(&mut self, now: Instant) -> bool {
+        let second = now.as_nanos() / 1_000_000_000 + 1;
+        if self.challenges.second != second {
+            let most = u64::from(self.config.challenge_acks);
+            let part = self.secrets.hash(second) % (most / 2 + 1);
+            self.challenges = Challenges {
+                second,
+                left: (most - part) as u32,
+            };
+        }
+        let may = self.challenges.left > 0;
+        if may {
+            self.challenges.left -= 1;
+            self.counters.challenge_acks += 1;
+        }
+        may
     }
 
     /// TSval for this moment.
@@ -69,6 +102,7 @@ pub(crate) struct Agreed {
     pub(crate) timestamps: Option<u32>,
     pub(crate) sack: bool,
     pub(crate) snd_scale: Option<WindowScale>,
+    pub(crate) ecn: bool,
     /// The peer's MSS option, or the default of RFC 9293 §3.7.1.
     pub(crate) peer_mss: u16,
 }
@@ -76,9 +110,8 @@ pub(crate) struct Agreed {
 impl Agreed {
     /// What the peer's SYN or SYN-ACK and our configuration have in common.
     //= rfc9293 3.7.1 MUST-15
-    //= rfc9293 3.7.1 MUST-14
-    //= rfc7323 2.2 S2.2-2
-    pub(crate) fn from_syn(options: &Options, config: &Config, ipv4: bool) -> Self {
+    pub(crate) fn from_syn(seg: &Segment, config: &Config, ipv4: bool) -> Self {
+        let options = &seg.options;
         let default_mss = if ipv4 { 536 } else { 1220 };
         Self {
             timestamps: options
@@ -86,10 +119,22 @@ impl Agreed {
                 .filter(|_| config.timestamps)
                 .map(|t| t.value),
             sack: options.sack_permitted && config.sack,
+            ecn: asks_for_ecn(seg.flags) && config.ecn != Ecn::Off,
             snd_scale: options.window_scale.filter(|_| config.window_scaling),
             // A peer that asks for less than this would cost more headers than data.
             peer_mss: options.mss.unwrap_or(default_mss).max(64),
         }
+    }
+}
+
+/// A SYN that sets ECE and CWR asks for ECN, a SYN-ACK that sets ECE alone grants it
+/// (RFC 3168 §6.1.1).
+fn asks_for_ecn(flags: Flags) -> bool {
+    let both = flags.contains(Flags::ECE | Flags::CWR);
+    if flags.contains(Flags::ACK) {
+        flags.contains(Flags::ECE) && !both
+    } else {
+        both
     }
 }
 
@@ -103,11 +148,14 @@ impl Connection {
         now: Instant,
         config: &Config,
     ) -> Self {
+        let mut marks = Marks::default();
+        marks.set(Marks::NAGLE, config.nagle);
         Self {
             id: Identity {
                 flow,
                 state,
-                marks: Marks::default(),
+                marks,
+                congestion: config.congestion,
                 owner: Owner::default(),
             },
             rx: HotRx {
@@ -117,7 +165,7 @@ impl Connection {
                 rcv_adv: SeqNumber::default(),
                 unread: 0,
                 ts_recent: 0,
-                ts_recent_at: now.as_millis_wrapped(),
+                heard_at_ms: now.as_millis_wrapped(),
                 last_ack_sent: SeqNumber::default(),
                 unacked: 0,
                 reassembly: NONE,
@@ -127,6 +175,7 @@ impl Connection {
                 quick_acks: config.quick_acks,
                 duplicate_acks: 0,
                 ack_now: false,
+                repeated: SackBlock::default(),
             },
             tx: HotTx {
                 rto_deadline: Instant::NEVER,
@@ -137,9 +186,7 @@ impl Connection {
                 snd_wl1: SeqNumber::default(),
                 snd_wl2: SeqNumber::default(),
                 max_wnd: 0,
-                cwnd: 0,
-                //= rfc5681 3.1 S3.1-5
-                ssthresh: u32::MAX,
+                window: initial_window(config.initial_window, mss),
                 rtt: Rtt::default(),
                 sent_at_ms: now.as_millis_wrapped(),
                 flight: NONE,
@@ -166,6 +213,7 @@ impl Connection {
         marks.set(Marks::TIMESTAMPS, agreed.timestamps.is_some());
         marks.set(Marks::SACK, agreed.sack);
         marks.set(Marks::SCALING, agreed.snd_scale.is_some());
+        marks.set(Marks::ECN, agreed.ecn);
         if let Some(scale) = agreed.snd_scale {
             self.rx.snd_scale = scale;
             self.rx.rcv_scale = WindowScale::clamped(config.receive_scale());
@@ -182,8 +230,9 @@ impl Connection {
         } else {
             0
         };
-        self.tx.mss = payload - options;
-        self.tx.cwnd = config.initial_window * u32::from(self.tx.mss);
+        // A path too narrow for any sense still moves an octet at a time.
+        self.tx.mss = payload.saturating_sub(options).max(1);
+        self.tx.window = initial_window(config.initial_window, self.tx.mss);
     }
 
     /// The owner's words.
@@ -196,6 +245,34 @@ impl Connection {
     #[inline]
     pub fn owner_mut(&mut self) -> &mut Owner {
         &mut self.id.owner
+    }
+
+    /// Chooses how the congestion window grows; takes effect when nothing is in flight.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.id.congestion = algorithm;
+    }
+
+    /// Small segments wait for an acknowledgment (Nagle), or do not.
+    //= rfc9293 3.7.4 MUST-17
+    pub fn set_nagle(&mut self, on: bool) {
+        self.id.marks.set(Marks::NAGLE, on);
+    }
+
+    /// Only full segments leave until this is cleared.
+    pub fn set_cork(&mut self, on: bool) {
+        self.id.marks.set(Marks::CORK, on);
+    }
+
+    /// A silent peer is probed, or is not (the default).
+    //= rfc9293 3.8.4 MUST-24
+    //= rfc9293 3.8.4 MUST-25
+    pub fn set_keep_alive(&mut self, on: bool, now: Instant, config: &Config) {
+        self.id.marks.set(Marks::KEEP_ALIVE, on);
+        self.rx.life_deadline = if on {
+            now + config.keep_alive.idle
+        } else {
+            Instant::NEVER
+        };
     }
 
     /// Where the connection stands.

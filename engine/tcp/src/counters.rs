@@ -46,6 +46,8 @@ counters! {
     timeouts => "TcpExtTCPTimeouts",
     /// Fast retransmissions.
     fast_retrans => "TcpExtTCPFastRetrans",
+    /// Tail loss probes sent.
+    loss_probes => "TcpExtTCPLossProbes",
     /// Retransmissions while recovering from a timeout.
     slow_start_retrans => "TcpExtTCPSlowStartRetrans",
     /// SYN and SYN-ACK segments sent again.
@@ -60,6 +62,10 @@ counters! {
     challenge_acks => "TcpExtTCPChallengeACK",
     /// Times that we announced a zero window.
     to_zero_window => "TcpExtTCPToZeroWindowAdv",
+    /// Reductions of the window for an ECN echo.
+    ecn_reductions => "TcpExtTCPECNReductions",
+    /// Keep-alive probes sent.
+    keep_alives => "TcpExtTCPKeepAlive",
     /// Zero-window probes sent.
     window_probes => "TcpExtTCPWinProbe",
     /// Connections that went into TIME-WAIT.
@@ -70,6 +76,8 @@ counters! {
     aborted_on_data => "TcpExtTCPAbortOnData",
     /// Connections closed while they held unread data.
     aborted_on_close => "TcpExtTCPAbortOnClose",
+    /// Path MTUs that turned out smaller.
+    path_mtu_reductions => "TcpExtPathMtuReduced",
     /// ICMP errors that ended no connection.
     soft_errors => "IcmpInErrorsSoft",
 }

@@ -1,5 +1,9 @@
 //! What is in flight: the record that a connection has only while data is unacknowledged.
 
+use crate::congestion::Algorithm;
+use crate::pool::Recycle;
+use crate::recovery::{Probe, Prr, Rack, Undo};
+use crate::scoreboard::Scoreboard;
 use crate::time::Instant;
 use byway_wire::SeqNumber;
 
@@ -9,33 +13,85 @@ pub(crate) enum Phase {
     /// No loss known.
     #[default]
     Open,
-    /// Fast recovery (RFC 6582): one hole is filled per round trip.
+    /// Fast recovery: what is lost is sent again while the window shrinks (RFC 6675, RFC 6582).
     Recovery,
-    /// After a timeout: everything up to `recover` is sent again, in slow start.
+    /// After a timeout: everything that was not reported as held is sent again, in slow start.
     Loss,
 }
 
-/// Loss recovery, the running measurement, and the growth of the congestion window.
-#[derive(Clone, Copy, Debug, Default)]
+/// Why the retransmission timer was armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// Nothing was acknowledged for an RTO (RFC 6298).
+    #[default]
+    Retransmission,
+    /// The tail may be lost: probe for it (RFC 8985 §7).
+    TailProbe,
+    /// What seems reordered is lost when this is over (RFC 8985 §6.2 step 5).
+    Reordering,
+}
+
+/// Forward RTO-recovery: was the timeout spurious (RFC 5682)?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Frto {
+    /// Not asking.
+    #[default]
+    Off,
+    /// The first segment was sent again; the next acknowledgment says how to go on.
+    Asked,
+    /// New data was sent instead of old; an acknowledgment of old data proves it.
+    Probing,
+}
+
+/// Everything about sending that only matters while something is in flight.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Flight {
-    /// How far recovery is.
+    pub(crate) board: Scoreboard,
+    pub(crate) algorithm: Algorithm,
     pub(crate) phase: Phase,
-    /// SND.NXT when recovery began; it is over when this is acknowledged (RFC 6582 §3.2).
+    /// SND.NXT when recovery began; it is over when this is acknowledged.
     pub(crate) recover: SeqNumber,
-    /// In `Recovery` and `Loss`: the next octet to send again; nothing is due at `resend_end`.
-    pub(crate) resend: SeqNumber,
-    /// End of what is to be sent again.
-    pub(crate) resend_end: SeqNumber,
-    /// The segment whose round trip is being measured: its last octet + 1, and when it left.
-    pub(crate) timed: Option<(SeqNumber, Instant)>,
-    /// Octets acknowledged in congestion avoidance and not yet turned into a larger window.
-    pub(crate) credit: u32,
+    pub(crate) timer: Timer,
+    pub(crate) rack: Rack,
+    pub(crate) prr: Prr,
+    /// What a reduction that turns out to be for nothing takes back.
+    pub(crate) undo: Option<Undo>,
+    /// A tail loss probe is out.
+    pub(crate) probe: Option<Probe>,
+    /// A tail loss probe has to leave.
+    pub(crate) probe_due: bool,
+    pub(crate) frto: Frto,
+    /// Without SACK: octets that duplicate ACKs say have left the network (RFC 6582).
+    pub(crate) guessed: u32,
+    /// The congestion window held data back until this was next to send.
+    pub(crate) limited_at: Option<SeqNumber>,
+    /// SND.NXT at the last reduction for an ECN echo, where our CWR is: not again before that.
+    pub(crate) reduced_at: Option<SeqNumber>,
+    /// When SND.UNA last moved, or the first of this was sent (RFC 9293 §3.8.3).
+    pub(crate) progress: Option<Instant>,
+    /// Since the last timeout the peer answered, with its window closed.
+    pub(crate) answered: bool,
+    /// There was a loss: the record stays when nothing is in flight.
+    pub(crate) scarred: bool,
+    /// When our SYN left, if it left once.
+    pub(crate) syn_sent: Option<Instant>,
 }
 
 impl Flight {
-    /// Something waits to be sent again.
+    /// Octets taken to be in the network.
     #[inline]
-    pub(crate) fn resend_due(&self) -> bool {
-        self.phase != Phase::Open && self.resend.before(self.resend_end)
+    pub(crate) fn pipe(&self) -> u32 {
+        self.board.pipe().saturating_sub(self.guessed)
+    }
+}
+
+impl Recycle for Flight {
+    fn recycle(&mut self) {
+        let mut board = core::mem::take(&mut self.board);
+        board.clear();
+        *self = Self {
+            board,
+            ..Self::default()
+        };
     }
 }

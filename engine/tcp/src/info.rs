@@ -1,7 +1,6 @@
 //! Looking at a connection: a snapshot for people, and the invariants for tests.
 
 use crate::connection::Tcp;
-use crate::flight::{Flight, Phase};
 use crate::pool::NONE;
 use crate::record::Connection;
 use crate::state::State;
@@ -31,16 +30,22 @@ impl Connection {
             "no timer lost"
         );
         assert!(
-            tx.flight == NONE || self.in_flight() > 0 || !live,
+            tx.flight == NONE || self.in_flight() > 0 || !live || self.is_scarred(tcp),
             "an idle one holds no flight"
         );
-        let recovering = |flight: &&Flight| flight.phase != Phase::Open;
-        if let Some(flight) = tcp.flights.get(tx.flight).filter(recovering) {
-            assert!(
-                flight.resend.at_or_before(tx.snd_nxt),
-                "nothing sent again before it was sent"
-            );
+        if let Some(flight) = tcp
+            .flights
+            .get(tx.flight)
+            .filter(|_| live && !self.syn_unacknowledged())
+        {
+            flight.board.check_invariants(tx.snd_una, tx.snd_nxt);
         }
+    }
+
+    fn is_scarred(&self, tcp: &Tcp) -> bool {
+        tcp.flights
+            .get(self.tx.flight)
+            .is_some_and(|flight| flight.scarred)
     }
 
     /// A snapshot for people.
@@ -50,8 +55,8 @@ impl Connection {
             srtt: Duration::from_micros(u64::from(self.tx.rtt.srtt_us)),
             rttvar: Duration::from_micros(u64::from(self.tx.rtt.rttvar_us)),
             rto: self.rto(&tcp.config),
-            cwnd: self.tx.cwnd,
-            ssthresh: self.tx.ssthresh,
+            cwnd: self.tx.window.cwnd,
+            ssthresh: self.tx.window.ssthresh,
             mss: self.tx.mss,
             snd_wnd: self.tx.snd_wnd,
             rcv_wnd: self.rx.rcv_adv.offset_from(self.rx.rcv_nxt),

@@ -16,6 +16,15 @@ pub struct Secrets {
     pub timestamp_offset: u32,
 }
 
+impl Secrets {
+    /// A number that others cannot foresee.
+    pub(crate) fn hash(&self, value: u64) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.isn[0], !self.isn[1]);
+        hasher.write_u64(value);
+        hasher.finish()
+    }
+}
+
 /// `M + F(localip, localport, remoteip, remoteport, secretkey)`, M ticking every 4.096 us.
 //= rfc9293 3.4.1 MUST-8
 //= rfc9293 3.4.1 SHLD-1

@@ -11,6 +11,7 @@
 )]
 
 pub mod config;
+mod congestion;
 mod connection;
 pub mod counters;
 pub mod effects;
@@ -25,13 +26,15 @@ mod reassembly;
 mod record;
 mod recovery;
 mod rtt;
+mod scoreboard;
 pub mod segment;
 pub mod state;
 pub mod time;
 pub mod time_wait;
 mod timer;
 
-pub use config::Config;
+pub use config::{Config, Ecn, KeepAlive};
+pub use congestion::CongestionAlgorithm;
 pub use connection::Tcp;
 pub use info::Info;
 pub use isn::Secrets;

@@ -59,11 +59,12 @@ impl Tcp {
     /// RST or FIN.
     //= rfc9293 3.10.7.2
     pub fn accept_syn(&mut self, flow: FlowKey, seg: &Segment, mss: u16, now: Instant) -> SynEntry {
+        self.counters.in_segs += 1;
         SynEntry {
             flow,
             iss: initial_sequence_number(&self.secrets, &flow, now),
             irs: seg.seq,
-            agreed: Agreed::from_syn(&seg.options, &self.config, flow.remote.address.is_v4()),
+            agreed: Agreed::from_syn(seg, &self.config, flow.remote.address.is_v4()),
             mss,
             retries: 0,
             born: now,
@@ -91,6 +92,13 @@ impl Tcp {
     }
 }
 
+/// SYN and ACK, and ECE when the peer asked for ECN (RFC 3168 §6.1.1).
+//= rfc3168 6.1.1
+pub(crate) fn syn_ack_flags(ecn: bool) -> Flags {
+    let flags = Flags::SYN | Flags::ACK;
+    if ecn { flags | Flags::ECE } else { flags }
+}
+
 /// `<SEQ=SEG.ACK><CTL=RST>`: the reset for an ACK of something that was never sent.
 pub(crate) fn reset_for_ack(seg: &Segment, tcp: &mut Tcp) -> Plan {
     tcp.counters.out_rsts += 1;
@@ -103,6 +111,16 @@ pub(crate) fn reset_for_ack(seg: &Segment, tcp: &mut Tcp) -> Plan {
 }
 
 impl SynEntry {
+    /// Begins the new connection beyond the sequence numbers of the one before it between the same
+    /// two ends, so that no old segment fits into it. Before the SYN-ACK is sent.
+    //= rfc9293 3.6.1 MAY-2
+    pub fn begin_beyond(&mut self, old: SeqNumber) {
+        if self.iss.at_or_before(old) {
+            // The step that BSD took between connections; any would do.
+            self.iss = old + 64_000;
+        }
+    }
+
     /// The two ends.
     pub fn flow(&self) -> &FlowKey {
         &self.flow
@@ -123,7 +141,7 @@ impl SynEntry {
         Plan {
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: syn_ack_flags(self.agreed.ecn),
             window: WindowScale::ZERO.narrow(config.rcv_buf),
             options: Options {
                 mss: Some(self.mss),
@@ -149,22 +167,33 @@ impl SynEntry {
     /// A segment arrives for SYN-RECEIVED.
     //= rfc9293 3.10.7.4
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
-        tcp.counters.in_segs += 1;
-        let rcv_nxt = self.irs + 1;
-        if seg.flags.contains(Flags::SYN) && seg.seq == self.irs {
-            // Our SYN-ACK was lost, or the SYN was duplicated on the way.
-            return SynVerdict::Stay(Some(self.syn_ack(now, tcp)));
-        }
-        let in_window = seg.seq.offset_from(rcv_nxt) <= tcp.config.rcv_buf.min(0xffff);
+        let verdict = self.judge(seg, now, tcp);
+        // A segment that is accepted is counted by the connection that it is given to.
+        tcp.counters.in_segs += u64::from(verdict != SynVerdict::Accept);
+        verdict
+    }
+
+    fn judge(&self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
+        let in_window = self.in_window(seg, tcp);
         if seg.flags.contains(Flags::RST) {
             return self.on_reset(seg, in_window, now, tcp);
         }
+        if seg.flags.contains(Flags::SYN) && seg.seq == self.irs {
+            //= rfc9293 3.10.7.4 MAY-2
+            // Our SYN-ACK was lost, or the SYN was duplicated on the way.
+            return SynVerdict::Stay(Some(self.syn_ack(now, tcp)));
+        }
+        // What is accepted here must be acceptable to the connection that comes of it.
         let fresh = match (self.agreed.timestamps, seg.options.timestamps) {
             (Some(recent), Some(t)) => (t.value.wrapping_sub(recent) as i32) >= 0,
+            (Some(_), None) if !seg.flags.contains(Flags::SYN) => {
+                tcp.counters.drop(DropReason::NoTimestamp);
+                return SynVerdict::Drop(DropReason::NoTimestamp);
+            }
             _ => true,
         };
         if !in_window || !fresh || seg.flags.contains(Flags::SYN) {
-            return SynVerdict::Stay(Some(self.challenge(now, tcp)));
+            return SynVerdict::Stay(self.challenge(now, tcp));
         }
         if !seg.flags.contains(Flags::ACK) {
             tcp.counters.drop(DropReason::NoAck);
@@ -177,6 +206,17 @@ impl SynEntry {
         SynVerdict::Accept
     }
 
+    /// The window that the SYN-ACK offered; a segment without length may sit on its right edge.
+    fn in_window(&self, seg: &Segment, tcp: &Tcp) -> bool {
+        let window = tcp.config.rcv_buf.min(0xffff);
+        let starts = seg.seq.offset_from(self.irs + 1);
+        if seg.seq_len() == 0 {
+            starts <= window
+        } else {
+            starts < window
+        }
+    }
+
     /// RFC 5961 §3: exactly at RCV.NXT it counts, elsewhere in the window it is challenged.
     //= rfc9293 3.10.7.4 MUST-11
     //= rfc5961 3.2 S3.2-1 S3.2-2 S3.2-3
@@ -187,16 +227,18 @@ impl SynEntry {
         }
         if in_window {
             tcp.counters.drop(DropReason::ResetChallenged);
-            return SynVerdict::Stay(Some(self.challenge(now, tcp)));
+            return SynVerdict::Stay(self.challenge(now, tcp));
         }
         tcp.counters.drop(DropReason::ResetOutOfWindow);
         SynVerdict::Drop(DropReason::ResetOutOfWindow)
     }
 
-    fn challenge(&self, now: Instant, tcp: &mut Tcp) -> Plan {
-        tcp.counters.challenge_acks += 1;
+    fn challenge(&self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        if !tcp.may_challenge(now) {
+            return None;
+        }
         tcp.counters.out_segs += 1;
-        Plan {
+        Some(Plan {
             seq: self.iss + 1,
             ack: self.irs + 1,
             flags: Flags::ACK,
@@ -206,7 +248,7 @@ impl SynEntry {
                 ..Options::default()
             },
             ..Plan::default()
-        }
+        })
     }
 
     /// The deadline may have passed: sends the SYN-ACK again, at doubling intervals.
@@ -214,7 +256,7 @@ impl SynEntry {
         if now < self.deadline {
             return SynTimeout::Early;
         }
-        if self.retries >= tcp.config.syn_retries {
+        if self.retries >= tcp.config.syn_ack_retries {
             tcp.counters.attempt_fails += 1;
             return SynTimeout::Expired;
         }
@@ -244,6 +286,8 @@ impl Connection {
             conn.tx.rtt.sample(now.since(entry.born));
         }
         conn.tx.backoff = entry.retries;
+        // Until the segment that was judged is taken: no connection is without a timer.
+        conn.tx.rto_deadline = now + conn.rto(&tcp.config);
         tcp.counters.passive_opens += 1;
         conn
     }

@@ -3,6 +3,12 @@
 /// The index that stands for "no record".
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// A record that can be used again.
+pub(crate) trait Recycle: Default {
+    /// As good as new; memory it has may stay.
+    fn recycle(&mut self);
+}
+
 /// A bounded pool of records linked by index. It grows to what was needed at once and stays there,
 /// so the steady state allocates nothing.
 #[derive(Debug)]
@@ -12,7 +18,7 @@ pub(crate) struct Pool<T> {
     limit: usize,
 }
 
-impl<T: Default> Pool<T> {
+impl<T: Recycle> Pool<T> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             records: Vec::new(),
@@ -36,7 +42,7 @@ impl<T: Default> Pool<T> {
     /// Gives a record back, reset; `NONE` is fine.
     pub(crate) fn give(&mut self, index: u32) {
         if let Some(record) = self.records.get_mut(index as usize) {
-            *record = T::default();
+            record.recycle();
             self.free.push(index);
         }
     }
@@ -60,6 +66,12 @@ impl<T: Default> Pool<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Recycle for u64 {
+        fn recycle(&mut self) {
+            *self = 0;
+        }
+    }
 
     #[test]
     fn the_limit_holds_and_records_come_back_fresh() {

@@ -24,6 +24,12 @@ pub(crate) struct Reassembly {
     fin: Option<SeqNumber>,
 }
 
+impl crate::pool::Recycle for Reassembly {
+    fn recycle(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Reassembly {
     fn ranges(&self) -> &[Range] {
         self.ranges.get(..usize::from(self.len)).unwrap_or(&[])
@@ -66,6 +72,12 @@ impl Reassembly {
         self.len = (count + 1 - touched) as u8;
         self.latest = new.start;
         true
+    }
+
+    /// All of it is here already.
+    pub(crate) fn holds(&self, start: SeqNumber, len: SeqLen) -> bool {
+        let inside = |r: &Range| r.start.at_or_before(start) && (start + len).at_or_before(r.end);
+        self.ranges().iter().any(inside)
     }
 
     /// Remembers a FIN that came ahead of data.

@@ -1,9 +1,10 @@
 //! The connection record: 192 bytes in three cache lines.
 
+use crate::congestion::{CongestionAlgorithm, Window};
 use crate::rtt::Rtt;
 use crate::state::State;
 use crate::time::Instant;
-use byway_wire::tcp::WindowScale;
+use byway_wire::tcp::{SackBlock, WindowScale};
 use byway_wire::{FlowKey, SeqNumber};
 
 /// Words that the owner of a connection keeps in its record. TCP never reads them.
@@ -25,33 +26,45 @@ pub struct Owner {
 
 /// Facts about a connection, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks(u8);
+pub(crate) struct Marks(u16);
 
 impl Marks {
     /// Timestamps were agreed on.
-    pub(crate) const TIMESTAMPS: u8 = 1;
+    pub(crate) const TIMESTAMPS: u16 = 1;
     /// Selective acknowledgments were agreed on.
-    pub(crate) const SACK: u8 = 1 << 1;
+    pub(crate) const SACK: u16 = 1 << 1;
     /// Window scaling was agreed on.
-    pub(crate) const SCALING: u8 = 1 << 2;
+    pub(crate) const SCALING: u16 = 1 << 2;
     /// We opened it.
-    pub(crate) const ACTIVE: u8 = 1 << 3;
+    pub(crate) const ACTIVE: u16 = 1 << 3;
     /// A SYN (or SYN-ACK) has to leave.
-    pub(crate) const SYN_DUE: u8 = 1 << 4;
+    pub(crate) const SYN_DUE: u16 = 1 << 4;
     /// The application closed before the connection was established.
-    pub(crate) const FIN_WANTED: u8 = 1 << 5;
+    pub(crate) const FIN_WANTED: u16 = 1 << 5;
     /// The application closed both directions: data that still comes in is refused.
-    pub(crate) const DEAF: u8 = 1 << 6;
+    pub(crate) const DEAF: u16 = 1 << 6;
     /// A window probe, or a segment smaller than silly-window avoidance likes, has to leave.
-    pub(crate) const PROBE_DUE: u8 = 1 << 7;
+    pub(crate) const PROBE_DUE: u16 = 1 << 7;
+    /// Explicit congestion notification was agreed on.
+    pub(crate) const ECN: u16 = 1 << 8;
+    /// The network marked a segment: our ACKs echo that until the peer says that it knows.
+    pub(crate) const ECHO: u16 = 1 << 9;
+    /// Our window was reduced for an echo: the next new data says so.
+    pub(crate) const REDUCED: u16 = 1 << 10;
+    /// Small segments wait for an acknowledgment (Nagle).
+    pub(crate) const NAGLE: u16 = 1 << 11;
+    /// Segments that are not full wait until this is cleared.
+    pub(crate) const CORK: u16 = 1 << 12;
+    /// Silence is broken by probes.
+    pub(crate) const KEEP_ALIVE: u16 = 1 << 13;
 
     #[inline]
-    pub(crate) const fn has(self, mark: u8) -> bool {
+    pub(crate) const fn has(self, mark: u16) -> bool {
         self.0 & mark != 0
     }
 
     #[inline]
-    pub(crate) fn set(&mut self, mark: u8, on: bool) {
+    pub(crate) fn set(&mut self, mark: u16, on: bool) {
         self.0 = if on { self.0 | mark } else { self.0 & !mark };
     }
 }
@@ -62,6 +75,7 @@ impl Marks {
 pub(crate) struct Identity {
     pub(crate) flow: FlowKey,
     pub(crate) state: State,
+    pub(crate) congestion: CongestionAlgorithm,
     pub(crate) marks: Marks,
     pub(crate) owner: Owner,
 }
@@ -72,7 +86,7 @@ pub(crate) struct Identity {
 pub(crate) struct HotRx {
     /// A delayed acknowledgment is due.
     pub(crate) ack_deadline: Instant,
-    /// FIN-WAIT-2 has lasted long enough.
+    /// FIN-WAIT-2 has lasted long enough, or the peer has been silent for long.
     pub(crate) life_deadline: Instant,
     /// RCV.NXT.
     pub(crate) rcv_nxt: SeqNumber,
@@ -82,8 +96,9 @@ pub(crate) struct HotRx {
     pub(crate) unread: u32,
     /// TS.Recent (RFC 7323 §4.3).
     pub(crate) ts_recent: u32,
-    /// When TS.Recent was taken, in milliseconds of our clock.
-    pub(crate) ts_recent_at: u32,
+    /// When the last acceptable segment came, in milliseconds of our clock: the age of TS.Recent,
+    /// and of the peer's last sign of life.
+    pub(crate) heard_at_ms: u32,
     /// Last.ACK.sent (RFC 7323 §4.3).
     pub(crate) last_ack_sent: SeqNumber,
     /// Octets received since the last acknowledgment.
@@ -102,6 +117,8 @@ pub(crate) struct HotRx {
     pub(crate) duplicate_acks: u8,
     /// An acknowledgment must leave this turn.
     pub(crate) ack_now: bool,
+    /// Octets that arrived twice, for the next acknowledgment to tell (RFC 2883); empty if none.
+    pub(crate) repeated: SackBlock,
 }
 
 /// Third line: what sending reads and writes.
@@ -125,10 +142,8 @@ pub(crate) struct HotTx {
     pub(crate) snd_wl2: SeqNumber,
     /// Largest window the peer ever offered (for silly-window avoidance and RFC 5961 §5).
     pub(crate) max_wnd: u32,
-    /// Congestion window in octets.
-    pub(crate) cwnd: u32,
-    /// Slow start threshold in octets.
-    pub(crate) ssthresh: u32,
+    /// Congestion window and slow start threshold.
+    pub(crate) window: Window,
     pub(crate) rtt: Rtt,
     /// When data was last sent, in milliseconds of our clock (RFC 5681 §4.1).
     pub(crate) sent_at_ms: u32,

@@ -26,15 +26,28 @@ impl Rtt {
         self.srtt_us = self.srtt_us - self.srtt_us / 8 + r / 8;
     }
 
+    /// A SYN was lost and nothing is measured: start with three seconds (RFC 6298 §5.7). While
+    /// `srtt_us` is zero the other variable is that start.
+    //= rfc6298 5 S5-8
+    pub(crate) fn restart(&mut self) {
+        if self.srtt_us == 0 {
+            self.rttvar_us = 3_000_000;
+        }
+    }
+
     /// The timeout with `backoff` doublings, within the bounds of the configuration.
     //= rfc9293 3.8.1 MUST-18
     //= rfc6298 2 S2-2 S2-5 S2-7
     pub(crate) fn timeout(&self, config: &Config, backoff: u8) -> Duration {
-        let base = if self.srtt_us == 0 {
+        let base = if self.srtt_us == 0 && self.rttvar_us > 0 {
+            Duration::from_micros(u64::from(self.rttvar_us))
+        } else if self.srtt_us == 0 {
             config.rto_initial
         } else {
-            let us = u64::from(self.srtt_us) + (4 * u64::from(self.rttvar_us)).max(1_000);
-            Duration::from_micros(us).max(config.rto_min)
+            // The bound is on the variance term: with it on the sum, a long path with a steady delay
+            // would time out at the first delayed acknowledgment.
+            let variance = Duration::from_micros(4 * u64::from(self.rttvar_us));
+            Duration::from_micros(u64::from(self.srtt_us)) + variance.max(config.rto_min)
         };
         base.saturating_mul(1 << backoff.min(16))
             .min(config.rto_max)
@@ -68,8 +81,9 @@ mod tests {
         let config = Config::default();
         let mut rtt = Rtt::default();
         rtt.sample(Duration::from_micros(20));
-        assert_eq!(rtt.timeout(&config, 0), config.rto_min);
-        assert_eq!(rtt.timeout(&config, 3), config.rto_min * 8);
+        let least = config.rto_min + Duration::from_micros(20);
+        assert_eq!(rtt.timeout(&config, 0), least);
+        assert_eq!(rtt.timeout(&config, 3), least * 8);
         assert_eq!(rtt.timeout(&config, 255), config.rto_max);
     }
 }

@@ -18,6 +18,8 @@ pub struct Segment {
     pub options: Options,
     /// Octets of payload.
     pub payload_len: u32,
+    /// The network marked it: congestion experienced (RFC 3168).
+    pub congestion: bool,
 }
 
 impl Segment {
@@ -54,4 +56,6 @@ pub struct Plan {
     pub options: Options,
     /// Which part of the send buffer to carry.
     pub payload: Payload,
+    /// The network may mark it: send it as ECT(0) (RFC 3168).
+    pub ecn_capable: bool,
 }

@@ -27,9 +27,9 @@ pub enum TimeWaitVerdict {
     Ignore,
     /// Send this.
     Reply(Plan),
-    /// A new connection begins (RFC 6191, RFC 9293 §3.10.7.4): forget the record, and treat the
-    /// segment as a SYN for a listener.
-    Reopen,
+    /// A new connection begins (RFC 6191, RFC 9293 §3.10.7.4): forget the record, treat the segment
+    /// as a SYN for a listener, and begin beyond this sequence number.
+    Reopen(SeqNumber),
 }
 
 impl Connection {
@@ -66,14 +66,21 @@ impl TimeWait {
     /// A segment arrives in TIME-WAIT.
     //= rfc9293 3.10.7.4
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> TimeWaitVerdict {
-        tcp.counters.in_segs += 1;
+        let verdict = self.judge(seg, now, tcp);
+        // A SYN that begins anew is counted where it begins.
+        let begins = matches!(verdict, TimeWaitVerdict::Reopen(_));
+        tcp.counters.in_segs += u64::from(!begins);
+        verdict
+    }
+
+    fn judge(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> TimeWaitVerdict {
         if seg.flags.contains(Flags::RST) {
             //= rfc1337 3 S3-1
             // A reset must not cut TIME-WAIT short (RFC 1337).
             return TimeWaitVerdict::Ignore;
         }
         if seg.flags.contains(Flags::SYN) && !seg.flags.contains(Flags::ACK) && self.is_new(seg) {
-            return TimeWaitVerdict::Reopen;
+            return TimeWaitVerdict::Reopen(self.snd_nxt);
         }
         let nothing_new = seg.seq_len() == 0 && seg.seq == self.rcv_nxt;
         if nothing_new {

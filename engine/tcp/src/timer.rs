@@ -3,17 +3,18 @@
 //! | deadline | fires when | then |
 //! |---|---|---|
 //! | `rto_deadline`, SYN outstanding | the SYN was not answered | SYN again, or the attempt is over |
-//! | `rto_deadline`, data in flight | nothing new was acknowledged for an RTO | send again in slow start |
+//! | `rto_deadline`, data in flight | see [`Timer`](crate::flight::Timer): RTO, tail probe or reordering | recovery |
 //! | `rto_deadline`, nothing in flight | the peer's window keeps data back | window probe |
 //! | `ack_deadline` | an ACK waited long enough for company | ACK |
-//! | `life_deadline` | the peer does not close its side | give up FIN-WAIT-2 |
+//! | `life_deadline` | FIN-WAIT-2 lasts too long | give it up |
+//! | `life_deadline`, keep-alive on | the peer has been silent | probe it, in the end give it up |
 
 use crate::connection::Tcp;
 use crate::effects::{CloseReason, Effects};
 use crate::record::{Connection, Marks};
 use crate::recovery;
 use crate::state::State;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Connection {
     /// When [`on_timeout`](Self::on_timeout) has something to do, `Instant::NEVER` when nothing.
@@ -38,50 +39,105 @@ impl Connection {
         }
         if self.rx.life_deadline <= now {
             self.rx.life_deadline = Instant::NEVER;
-            self.finish(CloseReason::TimedOut, fx);
+            self.on_life_timeout(now, tcp, fx);
         }
     }
 
-    //= rfc9293 3.8.3 MUST-22 SHLD-11
+    /// In FIN-WAIT-2 the peer had long enough to close; elsewhere it is asked whether it lives.
+    fn on_life_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
+        if self.id.state == State::FinWait2 && self.id.marks.has(Marks::DEAF) {
+            return self.finish(CloseReason::TimedOut, fx);
+        }
+        let keep = tcp.config.keep_alive;
+        let silent_ms = now.as_millis_wrapped().wrapping_sub(self.rx.heard_at_ms);
+        let left = keep
+            .idle
+            .saturating_sub(Duration::from_millis(u64::from(silent_ms)));
+        if self.in_flight() > 0 || left > Duration::ZERO {
+            // Retransmission asks already, or the peer was heard of in the meantime.
+            if self.in_flight() == 0 {
+                self.tx.duplicates = 0;
+            }
+            self.rx.life_deadline = now + left.max(keep.interval.min(keep.idle));
+            return;
+        }
+        if self.tx.duplicates >= keep.probes {
+            return self.give_up(tcp, fx);
+        }
+        self.tx.duplicates += 1;
+        tcp.counters.keep_alives += 1;
+        self.rx.life_deadline = now + keep.interval;
+        fx.reply = Some(self.probe_plan(now, tcp));
+        tcp.counters.out_segs += 1;
+    }
+
     fn on_retransmission_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
-        let syn = self.syn_unacknowledged();
-        let idle = self.in_flight() == 0;
-        let (tries, limit) = match (syn, idle) {
-            (true, _) => (self.tx.backoff, tcp.config.syn_retries),
-            (false, false) => (self.tx.backoff, tcp.config.retries),
-            // A window may stay closed for ever as long as the peer answers (MUST-37): with
-            // nothing in flight there are no duplicate ACKs, so the field counts probes that
-            // were not answered.
-            //= rfc9293 3.8.6.1 MUST-37
-            (false, true) => (self.tx.duplicates, tcp.config.retries),
-        };
-        if tries >= limit {
-            return self.give_up(syn, tcp, fx);
-        }
-        //= rfc6298 5 S5-6
-        //= rfc9293 3.8.6.1 SHLD-30
-        self.tx.backoff = self.tx.backoff.saturating_add(1).min(30);
-        if syn {
-            self.id.marks.set(Marks::SYN_DUE, true);
-            tcp.counters.syn_retrans += 1;
-            tcp.counters.retrans_segs += 1;
-        } else if idle {
-            self.tx.duplicates += 1;
-            self.id.marks.set(Marks::PROBE_DUE, true);
-        } else {
-            recovery::on_timeout(self, tcp);
-            //= rfc6298 5 S5-7
-            self.tx.rto_deadline = now + self.rto(&tcp.config);
+        if self.syn_unacknowledged() {
+            self.on_syn_timeout(tcp, fx);
+        } else if self.in_flight() == 0 {
+            self.on_window_timeout(tcp, fx);
+        } else if recovery::on_timeout(self, now, tcp) {
+            self.on_data_timeout(now, tcp, fx);
         }
     }
 
-    fn give_up(&mut self, syn: bool, tcp: &mut Tcp, fx: &mut Effects) {
-        if syn {
+    fn on_syn_timeout(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
+        if self.tx.backoff >= tcp.config.syn_retries {
             tcp.counters.attempt_fails += 1;
-        } else {
-            debug_assert!(self.id.state != State::Closed);
-            tcp.counters.aborted_on_timeout += 1;
+            return self.finish(CloseReason::TimedOut, fx);
         }
+        self.back_off();
+        self.id.marks.set(Marks::SYN_DUE, true);
+        tcp.counters.syn_retrans += 1;
+        tcp.counters.retrans_segs += 1;
+    }
+
+    /// A window may stay closed for ever as long as the peer answers (MUST-37): with nothing in
+    /// flight there are no duplicate ACKs, so their count is that of probes not answered.
+    //= rfc9293 3.8.6.1 MUST-37
+    fn on_window_timeout(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
+        if self.tx.duplicates >= tcp.config.retries {
+            return self.give_up(tcp, fx);
+        }
+        self.back_off();
+        self.tx.duplicates += 1;
+        self.id.marks.set(Marks::PROBE_DUE, true);
+    }
+
+    //= rfc9293 3.8.3 MUST-20
+    fn on_data_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
+        let answered = tcp
+            .flights
+            .get_mut(self.tx.flight)
+            .is_some_and(|flight| core::mem::take(&mut flight.answered));
+        let tired = self.tx.backoff >= tcp.config.retries && !answered;
+        if tired || self.user_gave_up(now, tcp) {
+            return self.give_up(tcp, fx);
+        }
+        self.back_off();
+        self.tx.rto_deadline = now + self.rto(&tcp.config);
+    }
+
+    /// What is in flight stayed unacknowledged for longer than the user wants to wait.
+    //= rfc9293 3.8.3 MUST-21
+    fn user_gave_up(&self, now: Instant, tcp: &Tcp) -> bool {
+        let since = tcp
+            .flights
+            .get(self.tx.flight)
+            .and_then(|flight| flight.progress);
+        tcp.config
+            .user_timeout
+            .zip(since)
+            .is_some_and(|(limit, since)| now.since(since) >= limit)
+    }
+
+    /// The timeout doubles (RFC 6298 §5.5).
+    fn back_off(&mut self) {
+        self.tx.backoff = self.tx.backoff.saturating_add(1).min(30);
+    }
+
+    fn give_up(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
+        tcp.counters.aborted_on_timeout += 1;
         self.finish(CloseReason::TimedOut, fx);
     }
 }

@@ -142,7 +142,7 @@ fn refused_timed_out_unreachable_and_reset_are_told_apart() {
     pair.a.connect(pair.now);
     pair.run_for_with(Duration::from_secs(300), |_, _| Fate::Drop);
     assert_eq!(pair.a.closed, Some(CloseReason::TimedOut));
-    assert_eq!(pair.sent(true).len(), 7, "the SYN and six retries");
+    assert_eq!(pair.sent(true).len(), 8, "the SYN and seven retries");
 
     let mut pair = Pair::new(Config::default());
     pair.a.connect(pair.now);
@@ -334,6 +334,7 @@ fn a_reset_must_hit_rcv_nxt_exactly() {
     pair.settle();
     let last = *pair.sent(true).last().unwrap();
     let rst = |offset: i64| Packet {
+        ecn_capable: false,
         seg: byway_tcp::segment::Segment {
             seq: last.seq + (last.payload_len as i64 + offset) as u32,
             flags: Flags::RST,
@@ -358,6 +359,7 @@ fn a_reset_must_hit_rcv_nxt_exactly() {
 fn a_syn_on_an_open_connection_is_challenged() {
     let mut pair = Pair::established(Config::default());
     let mut syn = Packet {
+        ecn_capable: false,
         seg: Default::default(),
         data: vec![],
     };

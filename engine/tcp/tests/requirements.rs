@@ -5,7 +5,7 @@ mod common;
 use byway_tcp::effects::{CloseReason, DropReason};
 use byway_tcp::segment::Segment;
 use byway_tcp::time::{Duration, Instant};
-use byway_tcp::{Config, State};
+use byway_tcp::{Config, CongestionAlgorithm, State};
 use byway_wire::tcp::{Flags, Header, Options, SackBlock, Timestamps, WindowScale, WireWindow};
 use byway_wire::{Address, Endpoint, FlowKey, SeqNumber, checksum, frame};
 use common::{End, Fate, MSS, Packet, Pair, Rng, bytes, flow, reversed};
@@ -33,6 +33,7 @@ fn from_b(pair: &mut Pair) -> Packet {
 
 fn bare(seq: SeqNumber, ack: SeqNumber, timestamps: Timestamps) -> Packet {
     Packet {
+        ecn_capable: false,
         seg: Segment {
             seq,
             ack,
@@ -43,6 +44,7 @@ fn bare(seq: SeqNumber, ack: SeqNumber, timestamps: Timestamps) -> Packet {
                 ..Options::default()
             },
             payload_len: 0,
+            congestion: false,
         },
         data: vec![],
     }
@@ -66,6 +68,7 @@ fn connecting(flow: FlowKey, config: Config) -> (End, Segment) {
 fn full_segment_after(flow: FlowKey, options: Options) -> u16 {
     let (mut end, syn) = connecting(flow, Config::default());
     let answer = Packet {
+        ecn_capable: false,
         seg: Segment {
             seq: SeqNumber::new(900),
             ack: syn.seq + 1,
@@ -73,6 +76,7 @@ fn full_segment_after(flow: FlowKey, options: Options) -> u16 {
             window: WireWindow(0xffff),
             options,
             payload_len: 0,
+            congestion: false,
         },
         data: vec![],
     };
@@ -175,7 +179,15 @@ fn options_of_a_syn_stay_on_syns_and_timestamps_are_everywhere() {
     let reset = pair.a.abort(pair.now);
     pair.put(true, reset);
     assert!(pair.log.len() > 60 && pair.b.got.len() == 100_000);
-    for (_, Packet { seg, .. }) in &pair.log {
+    for (
+        _,
+        Packet {
+            ecn_capable: _,
+            seg,
+            ..
+        },
+    ) in &pair.log
+    {
         let syn = seg.flags.contains(Flags::SYN);
         assert_eq!(seg.options.mss.is_some(), syn);
         assert_eq!(seg.options.window_scale.is_some(), syn);
@@ -188,6 +200,7 @@ fn options_of_a_syn_stay_on_syns_and_timestamps_are_everywhere() {
 #[test]
 fn a_reset_in_syn_received_depends_on_who_opened() {
     let reset = |seq| Packet {
+        ecn_capable: false,
         seg: Segment {
             seq,
             flags: Flags::RST,
@@ -335,7 +348,10 @@ fn slow_start_doubles_the_window_each_round_trip() {
 //= rfc5681 3.1 S3.1-6 S3.1-8
 #[test]
 fn congestion_avoidance_adds_a_segment_each_round_trip() {
-    let mut pair = Pair::established(roomy());
+    let mut pair = Pair::established(Config {
+        congestion: CongestionAlgorithm::Reno,
+        ..roomy()
+    });
     windows(&mut pair, 2);
     let mut lost = false;
     pair.run_for_with(Duration::from_millis(60), |to_b, p| {
@@ -377,7 +393,7 @@ fn a_lost_syn_means_a_window_of_one_segment() {
 //= rfc5681 3.1 S3.1-9 S3.1-10 S3.1-11
 #[test]
 fn timeouts_cut_the_window_to_one_segment_and_the_threshold_once() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(classic());
     pair.a.send(&bytes(8 * FULL));
     for _ in 0..3 {
         pair.flush();
@@ -391,7 +407,11 @@ fn timeouts_cut_the_window_to_one_segment_and_the_threshold_once() {
     let mut ack = from_b(&mut pair);
     ack.seg.ack += 4 * FULL as u32;
     pair.a.input(&ack, pair.now);
-    assert_eq!(pair.a.poll(pair.now).len(), 4);
+    assert_eq!(
+        pair.a.poll(pair.now).len(),
+        2,
+        "no burst for what had arrived before"
+    );
     pair.now = pair.a.deadline();
     pair.a.on_timeout(pair.now);
     assert_eq!(pair.a.info().in_flight as usize, 4 * FULL);
@@ -404,7 +424,7 @@ fn timeouts_cut_the_window_to_one_segment_and_the_threshold_once() {
 fn the_ack_of_a_segment_sent_twice_measures_nothing() {
     let mut pair = Pair::established(Config {
         timestamps: false,
-        ..Config::default()
+        ..classic()
     });
     pair.a.send(b"measured");
     pair.settle();
@@ -437,7 +457,7 @@ fn giving_up_takes_more_than_a_hundred_seconds() {
         pair.a.send(b"a short round trip");
         pair.settle();
     }
-    assert_eq!(pair.a.info().rto, Duration::from_millis(200));
+    assert!(pair.a.info().rto < Duration::from_millis(220));
     let begin = pair.now;
     pair.a.send(b"anyone?");
     while pair.a.closed.is_none() {
@@ -449,7 +469,7 @@ fn giving_up_takes_more_than_a_hundred_seconds() {
 //= rfc9293 3.8.6 MUST-34 SHLD-15 SHLD-16 MAY-7
 #[test]
 fn a_window_that_shrinks_stops_new_data_and_not_retransmission() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(classic());
     pair.a.send(&bytes(5 * FULL));
     let first = pair.a.poll(pair.now)[0].seg;
     let mut shrunk = from_b(&mut pair);
@@ -765,10 +785,19 @@ fn no_icmp_error_aborts_an_open_connection() {
     assert_eq!(pair.a.tcp.counters.soft_errors, 1);
 }
 
+/// Without SACK, and with Reno: what RFC 5681 and RFC 6582 describe.
+fn classic() -> Config {
+    Config {
+        sack: false,
+        congestion: CongestionAlgorithm::Reno,
+        ..Config::default()
+    }
+}
+
 /// Ten segments of `a` on their way, and what `b` answers while the first one is missing. The first
 /// answer is a window update: the SYN could not scale the window.
 fn ten_in_flight(queued: usize) -> (Pair, Packet) {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(classic());
     pair.a.send(&bytes(queued * FULL));
     assert_eq!(pair.a.poll(pair.now).len(), 10);
     let duplicate = from_b(&mut pair);
@@ -777,7 +806,8 @@ fn ten_in_flight(queued: usize) -> (Pair, Packet) {
     (pair, duplicate)
 }
 
-//= rfc5681 3.2 S3.2-6 S3.2-8 S3.2-9 S3.2-10 S3.2-11
+//= rfc5681 3.2 S3.2-6
+//= rfc6937 3.1
 //= rfc6582 3.2 S3.2-2 S3.2-3 S3.2-4 S3.2-5 S3.2-6 S3.2-7
 //= rfc2018 6 S6-1
 #[test]
@@ -798,28 +828,19 @@ fn fast_recovery_step_by_step() {
         (again.len(), again[0].seg.seq, again[0].data.len()),
         (1, una, FULL)
     );
-    assert_eq!(
-        (pair.a.info().ssthresh as usize / FULL, window(&pair)),
-        (5, 8)
-    );
-    // Each further duplicate inflates the window, until it lets new data out.
+    assert_eq!(pair.a.info().ssthresh as usize / FULL, 5);
+    // About every second of the further duplicates lets new data out: the window shrinks to half.
     pair.a.send(&bytes(5 * FULL));
-    assert_eq!((hear(&mut pair, 0).len(), window(&pair)), (0, 9));
-    assert_eq!((hear(&mut pair, 0).len(), window(&pair)), (0, 10));
-    let new = hear(&mut pair, 0);
-    assert_eq!(
-        (new.len(), new[0].seg.seq, window(&pair)),
-        (1, una + 10 * FULL as u32, 11)
-    );
+    let new: usize = (0..6).map(|_| hear(&mut pair, 0).len()).sum();
+    assert!((2..=4).contains(&new), "{new} for six duplicates");
     // A part of it: the next hole, at once, and the timer begins anew.
     pair.now += Duration::from_millis(50);
     let next = hear(&mut pair, 3);
-    assert_eq!((next[0].seg.seq, window(&pair)), (una + 3 * FULL as u32, 9));
+    assert_eq!(next[0].seg.seq, una + 3 * FULL as u32);
     assert_eq!(pair.a.deadline(), pair.now + pair.a.info().rto);
-    assert_eq!(next.len(), 2, "and the window lets one more new one out");
-    // All of it: recovery is over, two segments are in flight, and three at most may be.
-    let rest = hear(&mut pair, 10);
-    assert_eq!((rest.len(), window(&pair)), (1, 3));
+    // All of it: recovery is over, and the window is what the loss left of it.
+    hear(&mut pair, 10);
+    assert_eq!(window(&pair), 5);
     assert_eq!(pair.a.tcp.counters.fast_retrans, 1);
 }
 
@@ -1000,6 +1021,7 @@ fn an_echo_without_an_ack_means_nothing() {
     let (mut end, syn) = connecting(flow(), Config::default());
     assert_eq!(syn.options.timestamps.unwrap().echo, 0);
     let crossing = Packet {
+        ecn_capable: false,
         seg: Segment {
             seq: SeqNumber::new(900),
             flags: Flags::SYN,
@@ -1097,7 +1119,7 @@ fn time_wait_tells_new_syns_from_old_ones() {
 //= rfc6298 5 S5-2 S5-3 S5-4
 #[test]
 fn the_timer_runs_while_something_is_outstanding() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(classic());
     assert!(!pair.a.deadline().is_armed());
     pair.a.send(&bytes(2 * FULL));
     let sent = pair.a.poll(pair.now);

@@ -92,6 +92,7 @@ fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
     let mut pair = Pair::established(Config::default());
     pair.a.send(b"tail");
     let mut times = vec![];
+    // The tail probe goes first; the timeouts after it double.
     for _ in 0..5 {
         pair.flush();
         let at = pair.a.deadline();
@@ -99,7 +100,7 @@ fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
         pair.run_for_with(at.since(pair.now), |_, _| Fate::Drop);
     }
     assert!(
-        times.windows(2).all(|w| w[1] >= w[0] * 19 / 10),
+        times[1..].windows(2).all(|w| w[1] >= w[0] * 19 / 10),
         "doubling: {times:?}"
     );
     pair.run_for(Duration::from_secs(10));
@@ -116,7 +117,10 @@ fn a_dead_peer_is_given_up() {
         pair.a.closed,
         Some(byway_tcp::effects::CloseReason::TimedOut)
     );
-    assert_eq!(pair.a.tcp.counters.retrans_segs, 15);
+    assert_eq!(
+        pair.a.tcp.counters.retrans_segs, 16,
+        "a tail probe and 15 retries"
+    );
 }
 
 //= rfc9293 3.8.6.3 MUST-40 SHLD-18 SHLD-19
@@ -361,6 +365,7 @@ fn random_segments_break_nothing() {
         let last = *pair.sent(true).last().unwrap();
         for _ in 0..60 {
             let mut packet = common::Packet {
+                ecn_capable: false,
                 seg: last,
                 data: vec![],
             };

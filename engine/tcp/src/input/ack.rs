@@ -1,14 +1,15 @@
 //! Fifth check: the ACK field.
 
-use super::{Done, Step, refuse};
+use super::{Done, Step, ecn, refuse};
 use crate::connection::Tcp;
 use crate::effects::{DropReason, Effects};
 use crate::listen::reset_for_ack;
+use crate::pool::NONE;
 use crate::record::{Connection, Marks};
 use crate::recovery;
 use crate::segment::Segment;
 use crate::state::State;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 //= rfc9293 3.10.7.4
@@ -26,13 +27,16 @@ pub(super) fn check(
     if conn.id.state == State::SynReceived {
         establish(conn, seg, now, tcp, fx)?;
     }
-    in_range(conn, seg, tcp, fx)?;
+    in_range(conn, seg, now, tcp, fx)?;
+    if conn.in_flight() > 0 {
+        recovery::on_ack(conn, seg, now, tcp);
+        ecn::react(conn, seg, now, tcp);
+    }
     if seg.ack.after(conn.tx.snd_una) {
         acknowledge(conn, seg, now, tcp, fx);
-    } else {
-        recovery::on_duplicate(conn, seg, tcp);
     }
     update_window(conn, seg, now, tcp);
+    note_answer(conn, tcp);
     change_state(conn, now, tcp, fx)
 }
 
@@ -49,10 +53,7 @@ fn establish(
         fx.reply = Some(reset_for_ack(seg, tcp));
         return Err(refuse(DropReason::BadAck, tcp, fx));
     }
-    if conn.id.marks.has(Marks::ACTIVE) {
-        // Simultaneous open: our SYN was sent by this record.
-        take_sample(conn, seg, now, tcp);
-    }
+    measure_syn(conn, now, tcp);
     open(conn, tcp, fx);
     set_window(conn, seg);
     Ok(())
@@ -64,11 +65,12 @@ pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     conn.tx.snd_una += 1;
     conn.tx.rto_deadline = Instant::NEVER;
     tcp.flights
-        .give(core::mem::replace(&mut conn.tx.flight, crate::pool::NONE));
+        .give(core::mem::replace(&mut conn.tx.flight, NONE));
     if conn.tx.backoff > 0 {
         // A lost SYN speaks of congestion: start with one segment (RFC 5681 §3.1).
-        conn.tx.cwnd = u32::from(conn.tx.mss);
+        conn.tx.window.cwnd = u32::from(conn.tx.mss);
         conn.tx.backoff = 0;
+        conn.tx.rtt.restart();
     }
     conn.id.state = State::Established;
     if conn.id.marks.has(Marks::FIN_WANTED) {
@@ -80,12 +82,17 @@ pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
 /// RFC 5961 §5.2: `SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT`, else a challenge ACK.
 //= rfc5961 5.2 S5.2-1
 //= rfc9293 3.10.7.4 MAY-12
-fn in_range(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Step {
+fn in_range(
+    conn: &mut Connection,
+    seg: &Segment,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) -> Step {
     let too_new = seg.ack.after(conn.tx.snd_nxt);
     let too_old = seg.ack.before(conn.tx.snd_una - conn.tx.max_wnd);
     if too_new || too_old {
-        conn.rx.ack_now = true;
-        tcp.counters.challenge_acks += 1;
+        conn.rx.ack_now |= tcp.may_challenge(now);
         return Err(refuse(DropReason::BadAck, tcp, fx));
     }
     Ok(())
@@ -102,62 +109,45 @@ fn acknowledge(
     tcp: &mut Tcp,
     fx: &mut Effects,
 ) {
-    let sampled = take_sample(conn, seg, now, tcp);
     let newly = seg.ack.offset_from(conn.tx.snd_una);
-    recovery::on_acknowledged(conn, seg.ack, newly, tcp);
     let fin = conn.fin_sent() && seg.ack == conn.tx.snd_nxt;
     fx.acked = newly - u32::from(fin);
     conn.tx.snd_una = seg.ack;
-    conn.tx.duplicates = 0;
-    if sampled {
-        // Karn: the back-off lasts until a segment that was not sent twice is acknowledged.
-        conn.tx.backoff = 0;
-    }
     if conn.in_flight() == 0 {
+        conn.tx.duplicates = 0;
         conn.tx.rto_deadline = Instant::NEVER;
-        tcp.flights
-            .give(core::mem::replace(&mut conn.tx.flight, crate::pool::NONE));
+        release_flight(conn, tcp);
     } else {
-        conn.tx.rto_deadline = now + conn.rto(&tcp.config);
+        if let Some(flight) = tcp.flights.get_mut(conn.tx.flight) {
+            flight.progress = Some(now);
+        }
+        recovery::arm_timer(conn, now, tcp);
     }
 }
 
-/// Measures a round trip: from the one segment that is timed, or, where that was sent twice, from
-/// the timestamp that came back (RFC 7323 §4.1), which tells the copies apart.
-//= rfc9293 3.8.1 MUST-18
-//= rfc6298 3 S3-1 S3-2
-//= rfc7323 4.1 S4.1-1
-pub(super) fn take_sample(
-    conn: &mut Connection,
-    seg: &Segment,
-    now: Instant,
-    tcp: &mut Tcp,
-) -> bool {
-    let our_clock = tcp.timestamp(now);
-    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
-        return false;
-    };
-    if let Some((end, sent)) = flight.timed {
-        if seg.ack.before(end) {
-            // The timed segment is still out: one measurement a round trip is enough.
-            return false;
-        }
-        flight.timed = None;
+/// Nothing is in flight: the record goes back, unless a loss left something to remember in it
+/// (where it was, and the window before it).
+fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
+    let scarred = tcp
+        .flights
+        .get(conn.tx.flight)
+        .is_some_and(|flight| flight.scarred);
+    if !scarred {
+        tcp.flights
+            .give(core::mem::replace(&mut conn.tx.flight, NONE));
+    }
+}
+
+/// Measures the round trip of our SYN, if it was sent once (Karn).
+//= rfc6298 3
+pub(super) fn measure_syn(conn: &mut Connection, now: Instant, tcp: &Tcp) {
+    let sent = tcp
+        .flights
+        .get(conn.tx.flight)
+        .and_then(|flight| flight.syn_sent);
+    if let Some(sent) = sent {
         conn.tx.rtt.sample(now.since(sent));
-        return true;
     }
-    let echo = seg.options.timestamps.map_or(0, |t| t.echo);
-    if !conn.id.marks.has(Marks::TIMESTAMPS) || echo == 0 {
-        return false;
-    }
-    // The clock ticks in milliseconds: less than one tick is taken as one.
-    let elapsed = Duration::from_millis(u64::from(our_clock.wrapping_sub(echo).max(1)));
-    // An echo from the future, or from beyond any timeout, is no measurement.
-    if elapsed > tcp.config.rto_max {
-        return false;
-    }
-    conn.tx.rtt.sample(elapsed);
-    true
 }
 
 /// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`, `SND.WL2`).
@@ -179,6 +169,18 @@ fn update_window(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &Tcp) 
         } else if conn.tx.rto_deadline.is_armed() {
             conn.tx.rto_deadline = now + conn.rto(&tcp.config);
         }
+    }
+}
+
+/// A peer that keeps its window closed but answers is not given up, also when data that it no
+/// longer has room for is in flight.
+//= rfc9293 3.8.6 MUST-35 SHLD-17
+fn note_answer(conn: &Connection, tcp: &mut Tcp) {
+    if conn.tx.snd_wnd == 0
+        && conn.tx.backoff > 0
+        && let Some(flight) = tcp.flights.get_mut(conn.tx.flight)
+    {
+        flight.answered = true;
     }
 }
 

@@ -6,6 +6,7 @@ use crate::effects::{CloseReason, DropReason, Effects, Piece, Store};
 use crate::pool::NONE;
 use crate::record::{Connection, Marks};
 use crate::time::Instant;
+use byway_wire::tcp::SackBlock;
 
 use super::sequence::Arrival;
 
@@ -118,7 +119,18 @@ fn out_of_order(conn: &mut Connection, arrival: &Arrival, tcp: &mut Tcp, fx: &mu
     }
     let limit = tcp.config.reassembly_ranges;
     let held = tcp.reassembly.get_mut(conn.rx.reassembly);
-    if !held.is_some_and(|held| held.insert(arrival.seq, arrival.len, limit)) {
+    let Some(held) = held else {
+        return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
+    };
+    if held.holds(arrival.seq, arrival.len) {
+        conn.rx.repeated = SackBlock {
+            left: arrival.seq,
+            right: arrival.seq + arrival.len,
+        };
+        tcp.counters.duplicates += 1;
+        return Ok(());
+    }
+    if !held.insert(arrival.seq, arrival.len, limit) {
         return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
     }
     tcp.counters.ofo_queued += 1;

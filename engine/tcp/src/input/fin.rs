@@ -62,6 +62,7 @@ fn take(conn: &mut Connection, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         _ => {
             // The record may be gone before the next chance to transmit: acknowledge here.
             fx.reply = Some(conn.ack_plan(now, tcp));
+            tcp.counters.out_segs += 1;
             tcp.counters.time_waits += 1;
             conn.conclude(State::TimeWait, fx);
         }

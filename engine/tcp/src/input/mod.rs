@@ -2,11 +2,13 @@
 
 mod ack;
 mod data;
+mod ecn;
 mod fin;
 mod reset;
 mod sequence;
 mod syn;
 mod syn_sent;
+mod too_big;
 mod unreachable;
 
 use crate::connection::Tcp;
@@ -51,8 +53,9 @@ impl Connection {
         fx: &mut Effects,
     ) -> Step {
         let arrival = sequence::check(self, seg, now, tcp, fx)?;
-        reset::check(self, seg, tcp, fx)?;
-        syn::check(self, seg, tcp, fx)?;
+        reset::check(self, seg, now, tcp, fx)?;
+        syn::check(self, seg, now, tcp, fx)?;
+        ecn::receive(self, seg);
         ack::check(self, seg, now, tcp, fx)?;
         data::accept(self, &arrival, now, tcp, fx)?;
         fin::check(self, &arrival, now, tcp, fx)

@@ -8,7 +8,7 @@ use crate::segment::Segment;
 use crate::state::State;
 use crate::time::Instant;
 use byway_wire::SeqNumber;
-use byway_wire::tcp::Flags;
+use byway_wire::tcp::{Flags, SackBlock};
 
 /// What is new in a segment, after cutting it to the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,9 +50,10 @@ pub(super) fn check(
     }
     //= rfc7323 5.3 S5.3-2
     if !acceptable(conn, seg) {
-        return Err(not_acceptable(conn, seg, tcp, fx));
+        return Err(not_acceptable(conn, seg, now, tcp, fx));
     }
-    update_ts_recent(conn, seg, now);
+    update_ts_recent(conn, seg);
+    conn.rx.heard_at_ms = now.as_millis_wrapped();
     Ok(cut_to_window(conn, seg))
 }
 
@@ -62,14 +63,15 @@ pub(super) fn check(
 //= rfc7323 5.3 S5.3-1
 //= rfc7323 5.5 S5.5-1
 fn check_timestamp(conn: &Connection, seg: &Segment, now: Instant) -> Result<(), DropReason> {
-    if !conn.id.marks.has(Marks::TIMESTAMPS) || seg.flags.contains(Flags::RST) {
+    let exempt = seg.flags.intersects(Flags::RST | Flags::SYN);
+    if !conn.id.marks.has(Marks::TIMESTAMPS) || exempt {
         return Ok(());
     }
     let Some(timestamps) = seg.options.timestamps else {
         return Err(DropReason::NoTimestamp);
     };
     let older = (timestamps.value.wrapping_sub(conn.rx.ts_recent) as i32) < 0;
-    let age = now.as_millis_wrapped().wrapping_sub(conn.rx.ts_recent_at);
+    let age = now.as_millis_wrapped().wrapping_sub(conn.rx.heard_at_ms);
     if older && age < TS_RECENT_OUTDATED_MS {
         Err(DropReason::Paws)
     } else {
@@ -78,15 +80,12 @@ fn check_timestamp(conn: &Connection, seg: &Segment, now: Instant) -> Result<(),
 }
 
 /// RFC 7323 §4.3 (2): only a segment that covers Last.ACK.sent updates what we echo.
-//= rfc7323 4.3 S4.3-1
-//= rfc7323 5.3 S5.3-3
-fn update_ts_recent(conn: &mut Connection, seg: &Segment, now: Instant) {
+fn update_ts_recent(conn: &mut Connection, seg: &Segment) {
     let Some(timestamps) = seg.options.timestamps else {
         return;
     };
     if conn.id.marks.has(Marks::TIMESTAMPS) && seg.seq.at_or_before(conn.rx.last_ack_sent) {
         conn.rx.ts_recent = timestamps.value;
-        conn.rx.ts_recent_at = now.as_millis_wrapped();
     }
 }
 
@@ -118,7 +117,13 @@ fn acceptable(conn: &Connection, seg: &Segment) -> bool {
 
 /// "An acknowledgment should be sent in reply (unless the RST bit is set)".
 //= rfc9293 3.10.7.4
-fn not_acceptable(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut Effects) -> Done {
+fn not_acceptable(
+    conn: &mut Connection,
+    seg: &Segment,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) -> Done {
     if seg.flags.contains(Flags::RST) {
         //= rfc5961 3.2 S3.2-1
         return refuse(DropReason::ResetOutOfWindow, tcp, fx);
@@ -126,23 +131,40 @@ fn not_acceptable(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp, fx: &mut 
     if conn.id.state == State::SynReceived && seg.flags.contains(Flags::SYN) {
         // The peer's SYN again: our answer to it was lost.
         conn.id.marks.set(Marks::SYN_DUE, true);
-    } else {
+    } else if seg.seq_len() > 0 || seg.seq + 1 == conn.rx.rcv_nxt {
+        // Data, or the form of a probe for our window or our life.
         conn.rx.ack_now = true;
+    } else {
+        // Two ends out of step must not answer each other's ACKs for ever.
+        conn.rx.ack_now |= tcp.may_challenge(now);
     }
     if (seg.seq + seg.seq_len()).at_or_before(conn.rx.rcv_nxt) {
         tcp.counters.duplicates += 1;
+        note_repeated(conn, seg.seq, seg.payload_len);
     }
     refuse(DropReason::OutOfWindow, tcp, fx)
 }
 
+/// Octets that were here already: the next acknowledgment tells the sender so.
+//= rfc2883 4
+fn note_repeated(conn: &mut Connection, seq: SeqNumber, len: u32) {
+    if len > 0 {
+        conn.rx.repeated = SackBlock {
+            left: seq,
+            right: seq + len,
+        };
+    }
+}
+
 /// "Trim off any portions that lie outside the window (including SYN and FIN)".
 //= rfc9293 3.10.7.4
-fn cut_to_window(conn: &Connection, seg: &Segment) -> Arrival {
+fn cut_to_window(conn: &mut Connection, seg: &Segment) -> Arrival {
     let old = if seg.seq.before(conn.rx.rcv_nxt) {
         conn.rx.rcv_nxt.offset_from(seg.seq).min(seg.payload_len)
     } else {
         0
     };
+    note_repeated(conn, seg.seq, old);
     let seq = seg.seq + old;
     let room = if seq.before(conn.rx.rcv_adv) {
         conn.rx.rcv_adv.offset_from(seq)

@@ -24,13 +24,9 @@ pub(super) fn segment_arrives(
     if !seg.flags.contains(Flags::SYN) {
         return Err(refuse(DropReason::BadFlags, tcp, fx));
     }
-    let agreed = Agreed::from_syn(
-        &seg.options,
-        &tcp.config,
-        conn.id.flow.remote.address.is_v4(),
-    );
+    let agreed = Agreed::from_syn(seg, &tcp.config, conn.id.flow.remote.address.is_v4());
     conn.agree(&agreed, seg.seq, &tcp.config);
-    conn.rx.ts_recent_at = now.as_millis_wrapped();
+    conn.rx.heard_at_ms = now.as_millis_wrapped();
     if !acks_our_syn {
         // Both sides opened at once: answer the SYN, keep waiting for the ACK of ours.
         //= rfc9293 3.5 MUST-10
@@ -39,14 +35,16 @@ pub(super) fn segment_arrives(
         ack::set_window(conn, seg);
         return Ok(());
     }
-    ack::take_sample(conn, seg, now, tcp);
+    ack::measure_syn(conn, now, tcp);
     ack::open(conn, tcp, fx);
     ack::set_window(conn, seg);
     conn.rx.ack_now = true;
+    let room = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
+    let len = seg.payload_len.min(room);
     let arrival = Arrival {
         seq: conn.rx.rcv_nxt,
-        len: seg.payload_len,
-        fin: seg.flags.contains(Flags::FIN),
+        len,
+        fin: seg.flags.contains(Flags::FIN) && len == seg.payload_len && len < room,
         ..Arrival::default()
     };
     data::accept(conn, &arrival, now, tcp, fx)?;

@@ -6,7 +6,7 @@ use crate::record::{Connection, Marks};
 use crate::segment::Plan;
 use crate::time::Instant;
 use byway_wire::SeqNumber;
-use byway_wire::tcp::{Flags, WireWindow};
+use byway_wire::tcp::{Flags, SackBlock, WireWindow};
 
 impl Connection {
     /// One ACK for each out-of-order segment: the peer counts them.
@@ -39,9 +39,15 @@ impl Connection {
     /// nothing is owed after it.
     pub(super) fn acknowledge(&mut self, plan: &mut Plan, tcp: &mut Tcp) {
         plan.ack = self.rx.rcv_nxt;
+        if self.id.marks.has(Marks::ECHO) {
+            plan.flags |= Flags::ECE;
+        }
         plan.window = self.announce_window(tcp);
         self.rx.last_ack_sent = self.rx.rcv_nxt;
         self.rx.ack_now = false;
+        if !plan.options.sack.is_empty() {
+            self.rx.repeated = SackBlock::default();
+        }
         self.rx.unacked = 0;
         self.rx.ack_deadline = Instant::NEVER;
     }
@@ -102,8 +108,13 @@ impl Connection {
         self.id.marks.set(Marks::PROBE_DUE, false);
         self.tx.rto_deadline = now + self.rto(&tcp.config);
         tcp.counters.window_probes += 1;
+        Some(self.probe_plan(now, tcp))
+    }
+
+    /// A segment without data just left of the peer's window, which it must answer with an ACK.
+    pub(crate) fn probe_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
         let mut plan = self.ack_plan(now, tcp);
         plan.seq = self.tx.snd_una - 1;
-        Some(plan)
+        plan
     }
 }

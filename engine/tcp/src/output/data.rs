@@ -1,6 +1,7 @@
 //! New data, and the FIN behind it.
 
 use crate::connection::Tcp;
+use crate::flight::{Phase, Timer};
 use crate::record::{Connection, Marks};
 use crate::recovery;
 use crate::segment::{Payload, Plan};
@@ -20,41 +21,62 @@ impl Connection {
             return None;
         }
         self.restart_after_idle(now, tcp);
-        let (window, congestion) = self.room(tcp);
-        let len = queued
-            .min(u32::from(self.tx.mss))
-            .min(window)
-            .min(congestion);
+        let window = self.peer_room();
+        let wanted = queued.min(u32::from(self.tx.mss)).min(window);
+        let len = wanted.min(self.congestion_room(tcp));
+        if len < wanted {
+            self.note_limited(tcp);
+        }
         let with_fin = fin && len == queued && len < window;
-        if !self.worth_sending(len, queued, with_fin, tcp) {
+        if !self.worth_sending(len, queued, with_fin) {
             self.wait_for_window(now, tcp);
             return None;
         }
-        Some(self.data_plan(len, len == queued, with_fin, now, tcp))
+        Some(self.data_plan(len, with_fin, now, tcp))
     }
 
-    /// Octets that the peer's window and the congestion window leave.
-    //= rfc9293 3.8.6 MUST-34 SHLD-15
-    //= rfc5681 3.1 S3.1-1
-    //= rfc7323 2.4 S2.4-3
-    fn room(&self, tcp: &Tcp) -> (u32, u32) {
-        let flight = tcp.flights.get(self.tx.flight);
-        let outstanding = flight.map_or(0, |flight| recovery::outstanding(self, flight));
-        let congestion = recovery::limit(self, flight).saturating_sub(outstanding);
-        (self.tx.snd_wnd.saturating_sub(self.in_flight()), congestion)
+    /// Octets that the peer's window leaves.
+    fn peer_room(&self) -> u32 {
+        self.tx.snd_wnd.saturating_sub(self.in_flight())
+    }
+
+    /// Octets that the congestion window leaves.
+    fn congestion_room(&self, tcp: &Tcp) -> u32 {
+        match tcp.flights.get(self.tx.flight) {
+            Some(flight) if flight.board.is_full() => 0,
+            Some(flight) => self.tx.window.cwnd.saturating_sub(flight.pipe()),
+            None => self.tx.window.cwnd,
+        }
+    }
+
+    /// There is data that was never sent, and the peer would take some of it.
+    pub(super) fn fresh_data_fits(&self) -> bool {
+        self.tx.snd_end.after(self.tx.snd_nxt) && self.peer_room() > 0
+    }
+
+    /// The congestion window is what holds data back: acknowledgments of what is in flight now may
+    /// let it grow.
+    fn note_limited(&mut self, tcp: &mut Tcp) {
+        let at = self.tx.snd_nxt;
+        if let Some(flight) = tcp.flights.get_mut(self.tx.flight) {
+            flight.limited_at = Some(at);
+        }
     }
 
     /// Silly-window avoidance of the sender, and Nagle where it is on.
     //= rfc9293 3.8.6.2.1 MUST-38
     //= rfc9293 3.7.4 SHLD-7
-    fn worth_sending(&self, len: u32, queued: u32, with_fin: bool, tcp: &Tcp) -> bool {
+    fn worth_sending(&self, len: u32, queued: u32, with_fin: bool) -> bool {
         if len == 0 {
             return with_fin;
         }
+        let marks = self.id.marks;
         let full = len == u32::from(self.tx.mss);
-        let all = len == queued && (!tcp.config.nagle || self.in_flight() == 0);
+        let all = len == queued
+            && !marks.has(Marks::CORK)
+            && (!marks.has(Marks::NAGLE) || self.in_flight() == 0);
         let half_window = len >= self.tx.max_wnd / 2;
-        full || all || half_window || with_fin || self.id.marks.has(Marks::PROBE_DUE)
+        full || all || half_window || with_fin || marks.has(Marks::PROBE_DUE)
     }
 
     /// Nothing in flight, so no ACK will come by itself: probe the window after a while.
@@ -73,19 +95,19 @@ impl Connection {
         }
         let idle_ms = now.as_millis_wrapped().wrapping_sub(self.tx.sent_at_ms);
         if u128::from(idle_ms) > self.rto(&tcp.config).as_millis() {
-            let restart = tcp.config.initial_window * u32::from(self.tx.mss);
-            self.tx.cwnd = self.tx.cwnd.min(restart);
+            let restart = recovery::initial_window(tcp.config.initial_window, self.tx.mss);
+            self.tx.window.cwnd = self.tx.window.cwnd.min(restart.cwnd);
         }
     }
 
-    fn data_plan(
-        &mut self,
-        len: u32,
-        last: bool,
-        with_fin: bool,
-        now: Instant,
-        tcp: &mut Tcp,
-    ) -> Plan {
+    /// A tail loss probe with new data; the congestion window is not asked (RFC 8985 §7.3).
+    pub(super) fn probe_with_data(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
+        let queued = self.tx.snd_end.offset_from(self.tx.snd_nxt);
+        let len = queued.min(u32::from(self.tx.mss)).min(self.peer_room());
+        self.data_plan(len, false, now, tcp)
+    }
+
+    fn data_plan(&mut self, len: u32, with_fin: bool, now: Instant, tcp: &mut Tcp) -> Plan {
         let mut plan = Plan {
             seq: self.tx.snd_nxt,
             flags: Flags::ACK,
@@ -96,27 +118,49 @@ impl Connection {
             },
             ..Plan::default()
         };
-        //= rfc9293 3.9.1.2 SHLD-27
-        if last && len > 0 {
+        if len > 0 && self.tx.snd_nxt + len == self.tx.snd_end {
             plan.flags |= Flags::PSH;
         }
         if with_fin {
             plan.flags |= Flags::FIN;
         }
+        if self.id.marks.has(Marks::ECN) && len > 0 {
+            // Only data that is sent for the first time, and no probes of a window.
+            //= rfc3168 6.1.5
+            plan.ecn_capable = self.peer_room() > 0;
+            if self.id.marks.has(Marks::REDUCED) {
+                self.id.marks.set(Marks::REDUCED, false);
+                plan.flags |= Flags::CWR;
+            }
+        }
         self.acknowledge(&mut plan, tcp);
         self.id.marks.set(Marks::PROBE_DUE, false);
-        if self.in_flight() == 0 {
-            //= rfc6298 5 S5-1 S5-2
+        self.note_sent(len + u32::from(with_fin), now, tcp);
+        plan
+    }
+
+    /// Puts a new segment on the scoreboard, and sees to the timer.
+    fn note_sent(&mut self, len: u32, now: Instant, tcp: &mut Tcp) {
+        let first = self.in_flight() == 0;
+        let start = self.tx.snd_nxt;
+        self.tx.snd_nxt += len;
+        self.tx.sent_at_ms = now.as_millis_wrapped();
+        let Some(flight) = self.flight_mut(tcp) else {
+            return;
+        };
+        flight.board.push(start, len, now);
+        flight.progress.get_or_insert(now);
+        if flight.phase == Phase::Recovery {
+            flight.prr.on_sent(len);
+        }
+        // The tail probe is for the last segment, and waits longer for a single one.
+        let probing = flight.timer == Timer::TailProbe || flight.board.count() == 2;
+        if first {
             // Not a window probe any more, if it was one.
-            self.tx.rto_deadline = now + self.rto(&tcp.config);
             self.tx.duplicates = 0;
         }
-        self.tx.snd_nxt += len + u32::from(with_fin);
-        self.tx.sent_at_ms = now.as_millis_wrapped();
-        let end = self.tx.snd_nxt;
-        if let Some(flight) = self.flight_mut(tcp) {
-            flight.timed.get_or_insert((end, now));
+        if first || probing {
+            recovery::arm_timer(self, now, tcp);
         }
-        plan
     }
 }

@@ -5,6 +5,7 @@ mod data;
 mod resend;
 mod syn;
 
+use crate::congestion::Algorithm;
 use crate::connection::Tcp;
 use crate::flight::Flight;
 use crate::pool::NONE;
@@ -31,6 +32,7 @@ impl Connection {
             _ => self
                 .poll_duplicate_ack(now, tcp)
                 .or_else(|| self.poll_resend(now, tcp))
+                .or_else(|| self.poll_tail_probe(now, tcp))
                 .or_else(|| self.poll_data(now, tcp))
                 .or_else(|| self.poll_probe(now, tcp))
                 .or_else(|| self.poll_ack(now, tcp)),
@@ -50,20 +52,32 @@ impl Connection {
             }),
             ..Options::default()
         };
-        if self.rx.reassembly != NONE && self.id.marks.has(Marks::SACK) {
-            //= rfc2018 2 S2-2
-            //= rfc2018 4 S4-1 S4-2
-            if let Some(held) = tcp.reassembly.get(self.rx.reassembly) {
-                options.sack = held.sack_blocks(sack_room(timestamps));
-            }
+        if self.id.marks.has(Marks::SACK) {
+            self.report(&mut options, sack_room(timestamps), tcp);
         }
         options
+    }
+
+    /// What arrived twice, then what arrived out of order, as far as there is room.
+    //= rfc2018 4
+    //= rfc2883 4
+    fn report(&self, options: &mut Options, room: usize, tcp: &Tcp) {
+        let repeated = self.rx.repeated.left != self.rx.repeated.right;
+        if repeated {
+            options.sack.push(self.rx.repeated);
+        }
+        if let Some(held) = tcp.reassembly.get(self.rx.reassembly) {
+            let blocks = held.sack_blocks(room - usize::from(repeated));
+            blocks
+                .as_slice()
+                .iter()
+                .for_each(|block| options.sack.push(*block));
+        }
     }
 
     /// The options of a segment with `len` octets of payload. SACK blocks only go where they fit
     /// beside the payload (RFC 6691 §2): a full segment has no room for them, and the duplicate
     /// ACKs that leave at the same time carry them.
-    //= rfc9293 3.7.1 MUST-16
     fn data_options(&self, len: u32, now: Instant, tcp: &Tcp) -> Options {
         let options = self.segment_options(now, tcp);
         let without = Options {
@@ -82,6 +96,9 @@ impl Connection {
     fn flight_mut<'t>(&mut self, tcp: &'t mut Tcp) -> Option<&'t mut Flight> {
         if self.tx.flight == NONE {
             self.tx.flight = tcp.flights.take()?;
+            let flight = tcp.flights.get_mut(self.tx.flight)?;
+            flight.algorithm = Algorithm::new(self.id.congestion);
+            return Some(flight);
         }
         tcp.flights.get_mut(self.tx.flight)
     }

@@ -1,52 +1,101 @@
 //! Data that is sent again.
 
 use crate::connection::Tcp;
-use crate::flight::Phase;
+use crate::flight::{Flight, Frto, Phase, Timer};
 use crate::record::Connection;
-use crate::recovery;
+use crate::recovery::Probe;
+use crate::scoreboard::Sent;
 use crate::segment::{Payload, Plan};
 use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 impl Connection {
-    //= rfc9293 3.8.6 SHLD-16 MAY-7
+    /// The oldest lost segment, as far as the window allows.
     pub(super) fn poll_resend(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        let mss = u32::from(self.tx.mss);
+        let fresh = self.fresh_data_fits();
+        let cwnd = self.tx.window.cwnd;
         let flight = tcp.flights.get_mut(self.tx.flight)?;
-        if !flight.resend_due() {
+        if flight.board.lost() == 0 || flight.pipe() >= cwnd {
             return None;
         }
-        if flight.phase == Phase::Loss && recovery::outstanding(self, flight) >= self.tx.cwnd {
+        if flight.frto == Frto::Probing && fresh {
+            // F-RTO asks with new data before anything else is sent again (RFC 5682 §2.1).
             return None;
         }
-        let from = flight.resend;
-        let data_end = flight.resend_end.min(self.tx.snd_end);
-        let len = data_end.offset_from(from).min(u32::from(self.tx.mss));
-        // `from` may sit on the FIN itself; then there is no data left before it.
-        let len = if from.after(self.tx.snd_end) { 0 } else { len };
-        let with_fin = from + len == self.tx.snd_end && flight.resend_end.after(self.tx.snd_end);
-        flight.resend = from + len + u32::from(with_fin);
-        flight.timed = None;
+        let sent = flight.board.resend_lost(now, mss)?;
         if flight.phase == Phase::Loss {
             tcp.counters.slow_start_retrans += 1;
         }
+        Some(self.resend_plan(&sent, now, tcp))
+    }
+
+    /// A tail loss probe: new data if there is some, else the last segment again.
+    //= rfc8985 7.3
+    pub(super) fn poll_tail_probe(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        let mss = u32::from(self.tx.mss);
+        let fresh = self.fresh_data_fits();
+        let flight = tcp.flights.get_mut(self.tx.flight)?;
+        if !core::mem::take(&mut flight.probe_due) {
+            return None;
+        }
+        let plan = if fresh {
+            self.probe_with_data(now, tcp)
+        } else {
+            let sent = flight.board.resend_last(now, mss)?;
+            self.resend_plan(&sent, now, tcp)
+        };
+        let end = self.tx.snd_nxt;
+        let flight = tcp.flights.get_mut(self.tx.flight)?;
+        flight.probe = Some(Probe {
+            end,
+            resent: !fresh,
+        });
+        flight.timer = Timer::Retransmission;
+        self.tx.rto_deadline = now + self.rto(&tcp.config);
+        Some(plan)
+    }
+
+    fn resend_plan(&mut self, sent: &Sent, now: Instant, tcp: &mut Tcp) -> Plan {
+        let fin = sent.end().after(self.tx.snd_end);
+        let len = sent.len() - u32::from(fin);
+        if let Some(flight) = tcp.flights.get_mut(self.tx.flight) {
+            note_resent(flight, sent.len());
+            if flight.timer != Timer::Reordering {
+                flight.timer = Timer::Retransmission;
+                self.tx.rto_deadline = now + self.tx.rtt.timeout(&tcp.config, self.tx.backoff);
+            }
+        }
         tcp.counters.retrans_segs += 1;
         let mut plan = Plan {
-            seq: from,
-            flags: if with_fin {
+            seq: sent.start,
+            flags: if fin {
                 Flags::ACK | Flags::FIN
             } else {
                 Flags::ACK
             },
             options: self.data_options(len, now, tcp),
             payload: Payload {
-                offset: from.offset_from(self.tx.snd_una),
+                offset: sent.start.offset_from(self.tx.snd_una),
                 len,
             },
             ..Plan::default()
         };
+        //= rfc9293 3.9.1.2 MUST-61
+        if len > 0 && sent.start + len == self.tx.snd_end {
+            plan.flags |= Flags::PSH;
+        }
         self.acknowledge(&mut plan, tcp);
         self.tx.sent_at_ms = now.as_millis_wrapped();
-        self.tx.rto_deadline = now + self.rto(&tcp.config);
-        Some(plan)
+        plan
+    }
+}
+
+fn note_resent(flight: &mut Flight, octets: u32) {
+    if flight.phase == Phase::Recovery {
+        flight.prr.on_sent(octets);
+    }
+    if let Some(undo) = &mut flight.undo {
+        undo.on_resent();
     }
 }

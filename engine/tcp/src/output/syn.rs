@@ -1,6 +1,8 @@
 //! SYN and SYN-ACK of a connection that we open.
 
+use crate::config::Ecn;
 use crate::connection::Tcp;
+use crate::listen::syn_ack_flags;
 use crate::record::{Connection, Marks};
 use crate::segment::Plan;
 use crate::state::State;
@@ -21,24 +23,34 @@ impl Connection {
         let first = self.tx.snd_nxt == self.tx.snd_una;
         self.tx.snd_nxt = self.tx.snd_una + 1;
         self.tx.rto_deadline = now + self.rto(&tcp.config);
-        let end = self.tx.snd_nxt;
         if let Some(flight) = self.flight_mut(tcp) {
             // Karn: a SYN that was sent twice measures nothing.
-            flight.timed = first.then_some((end, now));
+            flight.syn_sent = first.then_some(now);
         }
         let answering = self.id.state == State::SynReceived;
         Some(Plan {
             seq: self.tx.snd_una,
             ack: self.rx.rcv_nxt,
-            flags: if answering {
-                Flags::SYN | Flags::ACK
-            } else {
-                Flags::SYN
-            },
+            flags: self.syn_flags(answering, tcp),
             window: WindowScale::ZERO.narrow(tcp.config.rcv_buf),
             options: self.syn_options(answering, now, tcp),
             ..Plan::default()
         })
+    }
+
+    /// ECN is asked for on the first SYN only: one that was not answered may have been dropped for
+    /// asking (RFC 3168 §6.1.1.1).
+    //= rfc3168 6.1.1
+    fn syn_flags(&self, answering: bool, tcp: &Tcp) -> Flags {
+        if answering {
+            return syn_ack_flags(self.id.marks.has(Marks::ECN));
+        }
+        let ask = tcp.config.ecn == Ecn::On && self.tx.backoff == 0;
+        if ask {
+            Flags::SYN | Flags::ECE | Flags::CWR
+        } else {
+            Flags::SYN
+        }
     }
 
     /// What we offer, or of that what the peer's SYN offered as well.
@@ -50,7 +62,7 @@ impl Connection {
     //= rfc2018 2 S2-1
     fn syn_options(&self, answering: bool, now: Instant, tcp: &Tcp) -> Options {
         let config = &tcp.config;
-        let agreed = |mark: u8, offered: bool| offered && (!answering || self.id.marks.has(mark));
+        let agreed = |mark: u16, offered: bool| offered && (!answering || self.id.marks.has(mark));
         Options {
             mss: Some(self.rx.rcv_mss),
             window_scale: agreed(Marks::SCALING, config.window_scaling)

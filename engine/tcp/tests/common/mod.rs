@@ -17,6 +17,8 @@ pub const MSS: u16 = 1460;
 /// A segment on its way, with its bytes.
 #[derive(Clone, Debug)]
 pub struct Packet {
+    /// Sent as ECN-capable.
+    pub ecn_capable: bool,
     pub seg: Segment,
     pub data: Vec<u8>,
 }
@@ -168,6 +170,7 @@ impl End {
             "sent what was never queued"
         );
         Packet {
+            ecn_capable: plan.ecn_capable,
             seg: Segment {
                 seq: plan.seq,
                 ack: plan.ack,
@@ -175,6 +178,7 @@ impl End {
                 window: plan.window,
                 options: plan.options,
                 payload_len: plan.payload.len,
+                congestion: false,
             },
             data,
         }
@@ -198,17 +202,24 @@ impl End {
             if let Some(mut entry) = self.syn.take() {
                 return self.input_half_open(&mut entry, packet, now);
             }
+            let mut beyond = None;
             if let Some(time_wait) = self.time_wait.as_mut() {
                 match time_wait.on_segment(seg, now, &mut self.tcp) {
                     TimeWaitVerdict::Ignore => return vec![],
                     TimeWaitVerdict::Reply(plan) => return vec![self.packet(plan)],
-                    TimeWaitVerdict::Reopen => self.time_wait = None,
+                    TimeWaitVerdict::Reopen(old) => {
+                        beyond = Some(old);
+                        self.time_wait = None;
+                    }
                 }
             }
             let syn = seg.flags.contains(Flags::SYN)
                 && !seg.flags.intersects(Flags::ACK | Flags::RST | Flags::FIN);
             if self.listening && syn {
-                let entry = self.tcp.accept_syn(self.flow, seg, MSS, now);
+                let mut entry = self.tcp.accept_syn(self.flow, seg, MSS, now);
+                if let Some(old) = beyond {
+                    entry.begin_beyond(old);
+                }
                 let plan = entry.syn_ack(now, &mut self.tcp);
                 self.syn = Some(entry);
                 return vec![self.packet(plan)];
@@ -417,6 +428,11 @@ impl Pair {
             let (_, to_b, packet) = self.queue.remove(index).expect("there");
             match tamper(to_b, &packet) {
                 Fate::Deliver => self.deliver(to_b, &packet),
+                Fate::Mark => {
+                    let mut marked = packet;
+                    marked.seg.congestion = true;
+                    self.deliver(to_b, &marked);
+                }
                 Fate::Duplicate => {
                     self.deliver(to_b, &packet);
                     self.deliver(to_b, &packet);
@@ -484,6 +500,8 @@ pub enum Fate {
     Drop,
     Duplicate,
     Delay(Duration),
+    /// Deliver with "congestion experienced".
+    Mark,
 }
 
 /// Small generator for tests: xorshift64*.

@@ -1,0 +1,41 @@
+//! The network says that a packet was too big for it (RFC 1191, RFC 8201).
+
+use crate::connection::Tcp;
+use crate::record::{Connection, Marks, TIMESTAMPS_LEN};
+use crate::recovery;
+use byway_wire::SeqNumber;
+
+/// No path that matters is narrower (Linux's `min_pmtu`); a message that says so is made up.
+const LEAST_V4: u32 = 552;
+/// Every IPv6 link carries this much (RFC 8200 §5).
+const LEAST_V6: u32 = 1280;
+
+impl Connection {
+    /// An ICMP "fragmentation needed" or "packet too big" quotes a segment of this connection:
+    /// packets of at most `mtu` octets get through. Believed only if it quotes something that is in
+    /// flight (RFC 5927 §7.1), and only downwards. What is in flight and does not fit leaves again in
+    /// pieces, at once and without a smaller window: nothing says that the network is busy.
+    //= rfc9293 3.7.2
+    //= rfc1191 6.4
+    pub fn on_too_big(&mut self, mtu: u32, seq: SeqNumber, tcp: &mut Tcp) {
+        let v4 = self.id.flow.local.address.is_v4();
+        let (least, headers) = if v4 { (LEAST_V4, 40) } else { (LEAST_V6, 60) };
+        let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
+        let options = if timestamps {
+            u32::from(TIMESTAMPS_LEN)
+        } else {
+            0
+        };
+        let fits = mtu.max(least) - headers - options;
+        let quoted = seq.in_window(self.tx.snd_una, self.in_flight());
+        if !quoted || fits >= u32::from(self.tx.mss) {
+            tcp.counters.soft_errors += 1;
+            return;
+        }
+        self.tx.mss = fits as u16;
+        tcp.counters.path_mtu_reductions += 1;
+        if !self.syn_unacknowledged() {
+            recovery::on_narrower_path(self, tcp);
+        }
+    }
+}

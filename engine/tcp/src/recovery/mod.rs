@@ -1,0 +1,271 @@
+//! Loss recovery: what was lost, what may be sent meanwhile, and whether it was lost at all.
+//!
+//! The [`Scoreboard`](crate::scoreboard::Scoreboard) knows what is in flight. An acknowledgment goes
+//! through [`on_ack`] in the order of RFC 8985 §6.2: what it delivered, the round trip, undo, loss
+//! detection ([`rack`] with SACK, [`newreno`] without), then the phase and the window.
+
+mod newreno;
+mod prr;
+mod rack;
+mod tail;
+mod timeout;
+mod undo;
+
+pub(crate) use prr::Prr;
+pub(crate) use rack::Rack;
+pub(crate) use tail::Probe;
+pub(crate) use timeout::{arm_timer, on_timeout};
+pub(crate) use undo::Undo;
+
+use crate::congestion::{Acked, Window};
+use crate::connection::Tcp;
+use crate::flight::{Flight, Frto, Phase};
+use crate::record::{Connection, Marks};
+use crate::scoreboard::Delivered;
+use crate::segment::Segment;
+use crate::time::{Duration, Instant};
+use byway_wire::SeqNumber;
+use byway_wire::tcp::Flags;
+
+/// One acknowledgment on its way through recovery.
+pub(crate) struct Ack<'s> {
+    pub(crate) seg: &'s Segment,
+    pub(crate) now: Instant,
+    /// It moves SND.UNA.
+    pub(crate) advances: bool,
+    /// It is a duplicate as RFC 5681 §2 defines it.
+    pub(crate) duplicate: bool,
+    pub(crate) delivered: Delivered,
+    /// It reports a segment that arrived twice (RFC 2883).
+    pub(crate) dsack: Option<(SeqNumber, SeqNumber)>,
+    /// A fresh measurement.
+    pub(crate) rtt: Option<Duration>,
+    /// TSecr, if timestamps are in use.
+    pub(crate) echo: Option<u32>,
+    /// Our clock in timestamp ticks at `now`.
+    pub(crate) clock: u32,
+}
+
+/// Takes an acceptable acknowledgment; SND.UNA has not moved yet.
+pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mut Tcp) {
+    let clock = tcp.timestamp(now);
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return;
+    };
+    let Some(mut ack) = look_at(conn, seg, now, clock) else {
+        return;
+    };
+    let limited = is_limited(conn, flight);
+    let sack = conn.id.marks.has(Marks::SACK);
+    flight.board.acknowledge(seg.ack, &mut ack.delivered);
+    if sack {
+        take_sack(conn, flight, &mut ack);
+    } else {
+        newreno::guess(conn, flight, &mut ack);
+    }
+    measure(conn, flight, &mut ack);
+    undo::consider(conn, flight, &ack);
+    tail::on_ack(conn, flight, &ack);
+    let newly_lost = if sack {
+        rack::on_ack(conn, flight, &ack)
+    } else {
+        newreno::detect(conn, flight, &ack)
+    };
+    follow_phase(conn, flight, &ack);
+    if flight.phase == Phase::Open && flight.board.lost() > 0 {
+        enter(conn, flight, now, clock);
+        tcp.counters.fast_retrans += 1;
+    }
+    grow(conn, flight, &ack, newly_lost, limited);
+}
+
+/// What kind of acknowledgment it is; `None` when it says nothing to the sender.
+fn look_at<'s>(conn: &Connection, seg: &'s Segment, now: Instant, clock: u32) -> Option<Ack<'s>> {
+    let advances = seg.ack.after(conn.tx.snd_una);
+    let duplicate = seg.ack == conn.tx.snd_una
+        && seg.payload_len == 0
+        && !seg.flags.intersects(Flags::SYN | Flags::FIN)
+        && conn.rx.snd_scale.widen(seg.window) == conn.tx.snd_wnd;
+    if !advances && !duplicate && seg.options.sack.is_empty() {
+        return None;
+    }
+    let timestamps = seg
+        .options
+        .timestamps
+        .filter(|_| conn.id.marks.has(Marks::TIMESTAMPS));
+    Some(Ack {
+        seg,
+        now,
+        advances,
+        duplicate,
+        delivered: Delivered::default(),
+        dsack: None,
+        rtt: None,
+        echo: timestamps.map(|t| t.echo).filter(|echo| *echo != 0),
+        clock,
+    })
+}
+
+/// Puts the SACK blocks on the scoreboard. Blocks outside of what is in flight are ignored; the
+/// first one may report a duplicate (RFC 2883 §4).
+//= rfc2018 5
+//= rfc2883 4
+fn take_sack(conn: &Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
+    let blocks = ack.seg.options.sack.as_slice();
+    for (i, block) in blocks.iter().enumerate() {
+        if !block.left.before(block.right) || block.right.after(conn.tx.snd_nxt) {
+            continue;
+        }
+        if i == 0 {
+            let below = block.right.at_or_before(ack.seg.ack);
+            let inside = blocks.get(1).is_some_and(|outer| {
+                outer.left.at_or_before(block.left) && block.right.at_or_before(outer.right)
+            });
+            if below || inside {
+                ack.dsack = Some((block.left, block.right));
+                continue;
+            }
+        }
+        if block.left.at_or_after(ack.seg.ack) {
+            flight
+                .board
+                .sack(block.left, block.right, &mut ack.delivered);
+        }
+    }
+}
+
+/// Measures a round trip: from a segment that was sent once, or, where all were sent again, from
+/// the timestamp that came back, which tells the copies apart (RFC 7323 §4.1).
+//= rfc6298 3
+fn measure(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
+    ack.rtt = match (ack.delivered.timed, ack.echo) {
+        (Some(sent), _) => Some(ack.now.since(sent.at)),
+        (None, Some(echo)) if ack.advances => {
+            // The clock ticks in milliseconds: less than one tick is taken as one.
+            let elapsed = Duration::from_millis(u64::from(ack.clock.wrapping_sub(echo).max(1)));
+            // An echo from the future, or from beyond any timeout, is no measurement.
+            (elapsed < Duration::from_secs(120)).then_some(elapsed)
+        }
+        _ => None,
+    };
+    if let Some(rtt) = ack.rtt {
+        conn.tx.rtt.sample(rtt);
+        flight.rack.observe(rtt);
+        // Karn: the back-off lasts until a segment that was not sent twice is acknowledged.
+        conn.tx.backoff = 0;
+    }
+}
+
+/// Recovery is over when everything that was in flight at its start is acknowledged.
+fn follow_phase(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
+    if flight.phase == Phase::Open {
+        // Long ago is not lately: keeps the distance within half of the sequence space.
+        if flight.scarred && (ack.seg.ack - 1).after(flight.recover) {
+            flight.recover = ack.seg.ack - 1;
+        }
+        return;
+    }
+    if ack.seg.ack.before(flight.recover) {
+        return;
+    }
+    if flight.phase == Phase::Recovery {
+        //= rfc6937 3.1
+        conn.tx.window.cwnd = conn.tx.window.ssthresh;
+    }
+    flight.phase = Phase::Open;
+    flight.frto = Frto::Off;
+    flight.guessed = 0;
+    flight.rack.recovery_over();
+}
+
+/// A loss was found: recovery begins.
+//= rfc6675 5
+//= rfc5681 3.2
+fn enter(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32) {
+    flight.undo = Some(Undo::new(&conn.tx.window, clock));
+    flight.scarred = true;
+    let mss = u32::from(conn.tx.mss);
+    let used = used_window(conn);
+    conn.tx.window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
+    flight.phase = Phase::Recovery;
+    flight.recover = conn.tx.snd_nxt;
+    flight.prr = Prr::new(flight.pipe() + flight.board.lost());
+}
+
+/// What a reduction starts from: not more than is in flight, or a window that was never filled would
+/// count, and not more than the window, which limited transmit exceeds.
+//= rfc5681 3.2 S3.2-5
+pub(crate) fn used_window(conn: &Connection) -> Window {
+    let cwnd = conn.tx.window.cwnd.min(conn.in_flight());
+    Window {
+        cwnd,
+        ..conn.tx.window
+    }
+}
+
+/// The window after this acknowledgment.
+fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, newly_lost: u32, limited: bool) {
+    let mss = u32::from(conn.tx.mss);
+    if flight.phase == Phase::Recovery {
+        let safe = ack.advances && newly_lost == 0;
+        let pipe = flight.pipe();
+        let ssthresh = conn.tx.window.ssthresh;
+        conn.tx.window.cwnd = pipe
+            + flight
+                .prr
+                .on_ack(ack.delivered.octets, pipe, ssthresh, safe, mss);
+        return;
+    }
+    if !ack.advances || !limited {
+        return;
+    }
+    let acked = Acked {
+        now: ack.now,
+        // After a timeout one ACK may cover much that had arrived before: no burst for that.
+        octets: if flight.phase == Phase::Loss {
+            ack.delivered.octets.min(mss)
+        } else {
+            ack.delivered.octets
+        },
+        ack: ack.seg.ack,
+        snd_nxt: conn.tx.snd_nxt,
+        rtt: ack.rtt,
+        srtt: Duration::from_micros(u64::from(conn.tx.rtt.srtt_us)),
+        mss,
+    };
+    flight
+        .algorithm
+        .as_mut()
+        .on_acknowledged(&acked, &mut conn.tx.window);
+}
+
+/// The window only grows while it is what limits the sender (RFC 7661 §3).
+fn is_limited(conn: &Connection, flight: &Flight) -> bool {
+    let held_back = flight
+        .limited_at
+        .is_some_and(|at| conn.tx.snd_una.before(at));
+    held_back || (conn.tx.window.in_slow_start() && flight.pipe() >= conn.tx.window.cwnd / 2)
+}
+
+/// Segments that no longer fit the path are lost, and it is no congestion that lost them.
+pub(crate) fn on_narrower_path(conn: &mut Connection, tcp: &mut Tcp) {
+    let mss = u32::from(conn.tx.mss);
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return;
+    };
+    // A FIN behind a full segment is one octet more.
+    let lost = flight.board.mark_lost(|sent| sent.len() > mss + 1);
+    if lost > 0 && flight.phase == Phase::Open {
+        flight.phase = Phase::Loss;
+        flight.recover = conn.tx.snd_nxt;
+        flight.scarred = true;
+    }
+}
+
+/// Window before anything is known, and after a pause (RFC 6928, RFC 5681 §4.1).
+pub(crate) fn initial_window(segments: u32, mss: u16) -> Window {
+    Window {
+        cwnd: segments * u32::from(mss),
+        ssthresh: u32::MAX,
+    }
+}

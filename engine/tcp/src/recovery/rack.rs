@@ -1,0 +1,187 @@
+//! RACK (RFC 8985 §6): a segment is lost when one sent after it has arrived, and time enough for
+//! mere reordering has passed.
+
+use super::Ack;
+use crate::flight::{Flight, Phase, Timer};
+use crate::record::Connection;
+use crate::time::{Duration, Instant};
+use byway_wire::SeqNumber;
+
+/// Recoveries for which a wider reordering window is kept (RFC 8985 §6.2 step 4).
+const PERSIST: u8 = 16;
+/// Segments reported as held that speak of a loss when no reordering was ever seen.
+const DUPLICATE_THRESHOLD: u32 = 3;
+
+/// RACK's variables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rack {
+    /// RACK.xmit_ts and RACK.end_seq: the segment sent last of those delivered.
+    latest: Option<(Instant, SeqNumber)>,
+    /// RACK.rtt of that segment.
+    rtt: Duration,
+    min_rtt: Duration,
+    reordering_seen: bool,
+    /// RACK.reo_wnd_mult.
+    multiplier: u8,
+    persist: u8,
+    /// A DSACK widened the window; not again before this is acknowledged.
+    dsack_round: Option<SeqNumber>,
+}
+
+impl Default for Rack {
+    fn default() -> Self {
+        Self {
+            latest: None,
+            rtt: Duration::ZERO,
+            min_rtt: Duration::MAX,
+            reordering_seen: false,
+            multiplier: 1,
+            persist: 0,
+            dsack_round: None,
+        }
+    }
+}
+
+impl Rack {
+    /// A measurement.
+    pub(crate) fn observe(&mut self, rtt: Duration) {
+        self.min_rtt = self.min_rtt.min(rtt);
+    }
+
+    /// A recovery ended: the reordering window shrinks back after some of them.
+    pub(crate) fn recovery_over(&mut self) {
+        self.persist = self.persist.saturating_sub(1);
+        if self.persist == 0 {
+            self.multiplier = 1;
+        }
+    }
+
+    /// Steps 1 to 3: what the acknowledgment says about delivery.
+    fn update(&mut self, ack: &Ack<'_>) {
+        self.reordering_seen |= ack.delivered.reordered;
+        let Some(sent) = ack.delivered.latest else {
+            return;
+        };
+        let rtt = ack.now.since(sent.at);
+        if sent.was_resent() {
+            // It may be the original that arrived: then the round trip is shorter than any, or, where
+            // the echo is that of the segment itself, older than the copy.
+            let age = (rtt.as_nanos() / 1_000_000) as u32;
+            let older = |echo: u32| ack.clock.wrapping_sub(echo) > age.wrapping_add(1);
+            if rtt < self.min_rtt || (ack.advances && ack.echo.is_some_and(older)) {
+                return;
+            }
+        }
+        self.rtt = rtt;
+        if self.latest.is_none_or(|(at, end)| sent.sent_after(at, end)) {
+            self.latest = Some((sent.at, sent.end()));
+        }
+    }
+
+    /// Step 4: how long a segment may be late, after a DSACK longer.
+    fn window(&mut self, ack: &Ack<'_>, srtt: Duration, recovering: bool, held: u32) -> Duration {
+        let una = ack.seg.ack;
+        if self.dsack_round.is_some_and(|round| una.at_or_after(round)) {
+            self.dsack_round = None;
+        }
+        if ack.dsack.is_some() && self.dsack_round.is_none() {
+            self.dsack_round = Some(una);
+            self.multiplier = self.multiplier.saturating_add(1);
+            self.persist = PERSIST;
+            self.reordering_seen = true;
+        }
+        self.allowance(srtt, recovering, held)
+    }
+
+    fn allowance(&self, srtt: Duration, recovering: bool, held: u32) -> Duration {
+        if !self.reordering_seen && (recovering || held >= DUPLICATE_THRESHOLD) {
+            return Duration::ZERO;
+        }
+        if self.min_rtt == Duration::MAX {
+            return Duration::ZERO;
+        }
+        (self.min_rtt / 4 * u32::from(self.multiplier)).min(srtt)
+    }
+
+    /// Step 5: marks what is lost; returns the octets and how long until the next one may be.
+    fn detect(&self, flight_now: Instant, late: Duration, flight: &mut Lost<'_>) -> u32 {
+        let Some((latest_at, latest_end)) = self.latest else {
+            return 0;
+        };
+        let patience = self.rtt + late;
+        let mut wait = Duration::ZERO;
+        let newly = flight.board.mark_lost(|sent| {
+            // A turn sends everything at one time. Among first transmissions the sequence tells
+            // the order; a copy sent in that turn says nothing.
+            let same_turn = latest_at == sent.at && !sent.was_resent();
+            let sent_before = latest_at > sent.at || (same_turn && latest_end.after(sent.end()));
+            if !sent_before {
+                return false;
+            }
+            let deadline = sent.at + patience;
+            if deadline <= flight_now {
+                return true;
+            }
+            wait = wait.max(deadline.since(flight_now));
+            false
+        });
+        flight.wait = wait;
+        newly
+    }
+}
+
+/// The scoreboard, and the time after which more of it is lost.
+struct Lost<'b> {
+    board: &'b mut crate::scoreboard::Scoreboard,
+    wait: Duration,
+}
+
+/// Looks for losses after an acknowledgment; returns the octets newly lost.
+//= rfc8985 6.2
+pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) -> u32 {
+    flight.rack.update(ack);
+    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
+    let held = flight.board.sacked() / u32::from(conn.tx.mss).max(1);
+    let recovering = flight.phase != Phase::Open;
+    let late = flight.rack.window(ack, srtt, recovering, held);
+    find(conn, flight, ack.now, late)
+}
+
+/// The reordering timer fired: what was merely late is lost now.
+//= rfc8985 6.3
+pub(super) fn on_reordering_timeout(
+    conn: &mut Connection,
+    flight: &mut Flight,
+    now: Instant,
+) -> u32 {
+    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
+    let held = flight.board.sacked() / u32::from(conn.tx.mss).max(1);
+    let late = flight
+        .rack
+        .allowance(srtt, flight.phase != Phase::Open, held);
+    find(conn, flight, now, late)
+}
+
+fn find(conn: &mut Connection, flight: &mut Flight, now: Instant, late: Duration) -> u32 {
+    if flight.board.sacked() == 0 && flight.board.lost() == 0 {
+        // Nothing arrived out of turn.
+        if flight.timer == Timer::Reordering {
+            flight.timer = Timer::Retransmission;
+        }
+        return 0;
+    }
+    let rack = flight.rack;
+    let mut lost = Lost {
+        board: &mut flight.board,
+        wait: Duration::ZERO,
+    };
+    let newly = rack.detect(now, late, &mut lost);
+    let wait = lost.wait;
+    if wait > Duration::ZERO {
+        flight.timer = Timer::Reordering;
+        conn.tx.rto_deadline = now + wait;
+    } else if flight.timer == Timer::Reordering {
+        flight.timer = Timer::Retransmission;
+    }
+    newly
+}

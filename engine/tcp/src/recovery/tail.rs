@@ -1,0 +1,68 @@
+//! Tail loss probes (RFC 8985 §7): when the end of a burst is lost nothing follows that would tell,
+//! so something is sent to ask.
+
+use super::{Ack, used_window};
+use crate::flight::{Flight, Phase};
+use crate::record::{Connection, Marks};
+use crate::time::Duration;
+use byway_wire::SeqNumber;
+
+/// How long a peer may delay the ACK of a single segment (WCDelAckT of RFC 8985 §7.2).
+const DELAYED_ACK: Duration = Duration::from_millis(200);
+/// Lower bound of the timeout: timers are no finer than this is sensible.
+const LEAST: Duration = Duration::from_millis(2);
+
+/// A probe that is out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    /// TLP.end_seq.
+    pub(crate) end: SeqNumber,
+    /// TLP.is_retrans: it repeated the last segment.
+    pub(crate) resent: bool,
+}
+
+/// Until the probe, if one is in order.
+//= rfc8985 7.2
+pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
+    let in_order = conn.id.marks.has(Marks::SACK)
+        && flight.phase == Phase::Open
+        && flight.probe.is_none()
+        && flight.board.lost() == 0
+        && flight.board.sacked() == 0
+        && conn.tx.backoff == 0;
+    if !in_order || conn.tx.rtt.srtt_us == 0 {
+        return None;
+    }
+    let two_trips = Duration::from_micros(2 * u64::from(conn.tx.rtt.srtt_us));
+    let alone = if flight.board.count() == 1 {
+        DELAYED_ACK
+    } else {
+        LEAST
+    };
+    Some(two_trips + alone)
+}
+
+/// Was a probe answered, and did it repair a loss that nobody else would notice?
+//= rfc8985 7.4
+pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
+    let Some(probe) = flight.probe else { return };
+    if ack.seg.ack.before(probe.end) {
+        return;
+    }
+    let spared = !probe.resent
+        || ack.dsack.is_some()
+        || (ack.seg.ack == probe.end && ack.duplicate && ack.seg.options.sack.is_empty());
+    if spared {
+        flight.probe = None;
+    } else if ack.seg.ack.after(probe.end) || ack.advances {
+        // The probe itself filled the hole: one loss, one reduction.
+        flight.probe = None;
+        let mss = u32::from(conn.tx.mss);
+        let used = used_window(conn);
+        let window = &mut conn.tx.window;
+        window.ssthresh = flight.algorithm.as_mut().on_congestion(ack.now, mss, &used);
+        window.cwnd = window.cwnd.min(window.ssthresh);
+        flight.scarred = true;
+        flight.recover = conn.tx.snd_una;
+    }
+}

@@ -1,0 +1,90 @@
+//! The one timer of the sender, and what happens when it fires with data in flight.
+
+use super::{Undo, enter, rack, tail, used_window};
+use crate::connection::Tcp;
+use crate::flight::{Flight, Frto, Phase, Timer};
+use crate::record::Connection;
+use crate::time::Instant;
+
+/// Arms the timer anew: the tail probe where that comes first, else the RTO. A reordering timer
+/// that is running stays.
+//= rfc6298 5
+pub(crate) fn arm_timer(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
+    let rto = conn.rto(&tcp.config);
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return;
+    };
+    if flight.timer == Timer::Reordering && conn.tx.rto_deadline.is_armed() {
+        return;
+    }
+    // A probe is never later than the RTO would be: it goes first, and the RTO after it.
+    let probe = tail::timeout(conn, flight);
+    flight.timer = if probe.is_some() {
+        Timer::TailProbe
+    } else {
+        Timer::Retransmission
+    };
+    conn.tx.rto_deadline = now + probe.map_or(rto, |probe| probe.min(rto));
+}
+
+/// The timer fired with data in flight. True when it was a retransmission timeout.
+pub(crate) fn on_timeout(conn: &mut Connection, now: Instant, tcp: &mut Tcp) -> bool {
+    let clock = tcp.timestamp(now);
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return true;
+    };
+    match core::mem::take(&mut flight.timer) {
+        Timer::Reordering => {
+            rack::on_reordering_timeout(conn, flight, now);
+            if flight.phase == Phase::Open && flight.board.lost() > 0 {
+                enter(conn, flight, now, clock);
+                // No acknowledgment is at hand that would let the first retransmission out.
+                conn.tx.window.cwnd = flight.pipe() + u32::from(conn.tx.mss);
+                tcp.counters.fast_retrans += 1;
+            }
+            arm_timer(conn, now, tcp);
+            false
+        }
+        Timer::TailProbe => {
+            flight.probe_due = true;
+            tcp.counters.loss_probes += 1;
+            conn.tx.rto_deadline = now + conn.rto(&tcp.config);
+            false
+        }
+        Timer::Retransmission => {
+            collapse(conn, flight, now, clock);
+            tcp.counters.timeouts += 1;
+            true
+        }
+    }
+}
+
+/// Everything that the peer does not hold is lost; one segment at a time until it answers.
+//= rfc5681 3.1
+//= rfc6298 5
+fn collapse(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32) {
+    let mss = u32::from(conn.tx.mss);
+    if flight.phase != Phase::Loss {
+        // When the same data times out again, ssthresh is held (RFC 5681 §3.1).
+        if flight.phase == Phase::Open {
+            flight.undo = Some(Undo::new(&conn.tx.window, clock));
+            flight.frto = Frto::Asked;
+        }
+        let used = used_window(conn);
+        conn.tx.window.ssthresh = flight.algorithm.as_mut().on_timeout(now, mss, &used);
+    } else {
+        flight.frto = Frto::Off;
+    }
+    if flight.board.reneged() {
+        flight.board.forget_sacks();
+    }
+    flight.board.mark_lost(|_| true);
+    flight.phase = Phase::Loss;
+    flight.scarred = true;
+    flight.recover = conn.tx.snd_nxt;
+    flight.probe = None;
+    flight.probe_due = false;
+    flight.guessed = 0;
+    conn.tx.window.cwnd = mss;
+    conn.tx.duplicates = 0;
+}
