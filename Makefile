@@ -1,7 +1,7 @@
 # Each target does its own set-up. The logic is in tools/task; `cargo run -p byway-task` lists it.
 TASK = cargo run -q -p byway-task --
 
-.PHONY: demo test build lint linker
+.PHONY: demo test build lint rfc linker
 
 demo: linker
 	@$(TASK) demo
@@ -14,6 +14,10 @@ build: linker
 
 lint: linker
 	@$(TASK) lint
+
+# What of each RFC is implemented, tested, excepted with a reason, or open.
+rfc: linker
+	@cargo run -q -p byway-rfcmap -- --check
 
 # The one thing that cannot be Rust: a linker to build the rest with.
 linker:

@@ -212,12 +212,26 @@ mod tests {
     }
     #[test]
     fn what_others_took_is_what_the_sides_did_not() {
-        let sides = Sides { cpus: vec![0, 1], own: 1_000_000, ..Sides::default() };
-        let busy =
-            CpuTime { user: 500_000, system: 300_000, softirq: 200_000, ..CpuTime::default() };
+        let sides = Sides {
+            cpus: vec![0, 1],
+            own: 1_000_000,
+            ..Sides::default()
+        };
+        let busy = CpuTime {
+            user: 500_000,
+            system: 300_000,
+            softirq: 200_000,
+            ..CpuTime::default()
+        };
         let share = sides.other_share(&[busy, busy, busy], 1_000_000).unwrap();
-        assert!((share - 0.4).abs() < 1e-9, "1 of 2 s, of which 80 % in processes: {share}");
+        assert!(
+            (share - 0.4).abs() < 1e-9,
+            "1 of 2 s, of which 80 % in processes: {share}"
+        );
         assert_eq!(Sides::default().other_share(&[busy], 1_000_000), None);
-        assert_eq!(sides.other_share(&[CpuTime::default(); 2], 1_000_000), Some(0.0));
+        assert_eq!(
+            sides.other_share(&[CpuTime::default(); 2], 1_000_000),
+            Some(0.0)
+        );
     }
 }

@@ -292,7 +292,10 @@ fn placement(parameters: &Parameters) -> String {
         Some(cpu) => format!("processor {cpu}"),
         None => "not on this machine".to_owned(),
     };
-    let (server, client) = (pinned(parameters.server_cpu), pinned(parameters.generator_cpu));
+    let (server, client) = (
+        pinned(parameters.server_cpu),
+        pinned(parameters.generator_cpu),
+    );
     format!("server: {server}; client: {client}")
 }
 
@@ -301,7 +304,12 @@ fn xdp_modes(file: &ResultFile) -> Option<String> {
     let mut modes: Vec<&str> = file
         .runs
         .iter()
-        .flat_map(|run| [run.target_xdp_mode.as_deref(), run.generator_xdp_mode.as_deref()])
+        .flat_map(|run| {
+            [
+                run.target_xdp_mode.as_deref(),
+                run.generator_xdp_mode.as_deref(),
+            ]
+        })
         .flatten()
         .collect();
     modes.sort_unstable();

@@ -24,6 +24,7 @@ impl Core {
         if self.phase != Phase::Running {
             return Err(ConnectError::Stopping);
         }
+        //= rfc9293 3.9.1.1 MUST-46
         if remote.port == 0 || is_no_host(&remote.address) {
             return Err(ConnectError::BadRemote);
         }
@@ -59,6 +60,8 @@ impl Core {
         Ok(id)
     }
 
+    /// The address asked for, else that of the route, else one of ours.
+    //= rfc9293 3.9.1.1 MUST-43
     fn local_address(
         &self,
         remote: &Endpoint,
@@ -75,7 +78,9 @@ impl Core {
             .ok_or(ConnectError::NoAddress)
     }
 
-    /// A flow that nobody speaks for: with `port`, or with the next ephemeral one that is free.
+    /// A flow that nobody speaks for: with `port`, or with the next ephemeral one that is free. It is
+    /// that of every segment of the connection.
+    //= rfc9293 3.9.1.1 MUST-45
     fn free_flow(
         &mut self,
         address: Address,

@@ -81,6 +81,8 @@ counters! {
     service_panics => "BywayServicePanics",
     /// Listening endpoints refused because there were too many.
     listeners_full => "BywayListenersFull",
+    /// Listening endpoints refused because another service has them.
+    listeners_taken => "BywayListenersTaken",
 }
 
 impl Counters {

@@ -212,6 +212,7 @@ impl Reactor {
     }
 
     /// An ICMP error about a segment of ours.
+    //= rfc9293 3.9.2.2 MUST-54
     pub(crate) fn on_icmp_error(&mut self, error: &IcmpError) {
         let core = &mut self.core;
         let hash = core.table.hash(&error.quoted);

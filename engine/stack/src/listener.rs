@@ -3,6 +3,15 @@
 use byway_wire::{Address, Endpoint};
 use std::collections::{HashMap, HashSet};
 
+/// Why nobody listens at an endpoint after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListenError {
+    /// Another service does.
+    Taken,
+    /// The limit on listeners is reached.
+    Full,
+}
+
 /// The listening endpoints and addresses of a shard.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -20,17 +29,21 @@ impl Listeners {
         }
     }
 
-    /// Accepts at `endpoint` for `service`, in place of who did before; a specific address becomes
-    /// one of ours. False at the limit.
-    pub(crate) fn listen(&mut self, endpoint: Endpoint, service: u16) -> bool {
-        if self.services.len() >= self.limit && !self.services.contains_key(&endpoint) {
-            return false;
+    /// Accepts at `endpoint` for `service`, unless another one does; a specific address becomes one
+    /// of ours. Connections that exist are not asked: they are not listeners.
+    //= rfc9293 3.9.1.1 MUST-41 MUST-42
+    pub(crate) fn listen(&mut self, endpoint: Endpoint, service: u16) -> Result<(), ListenError> {
+        match self.services.get(&endpoint) {
+            Some(&holder) if holder != service => return Err(ListenError::Taken),
+            Some(_) => return Ok(()),
+            None if self.services.len() >= self.limit => return Err(ListenError::Full),
+            None => {}
         }
         if !endpoint.address.is_unspecified() {
             self.addresses.insert(endpoint.address);
         }
         self.services.insert(endpoint, service);
-        true
+        Ok(())
     }
 
     /// Accepts no more at `endpoint`.
@@ -94,9 +107,10 @@ mod tests {
     #[test]
     fn the_specific_endpoint_wins_over_the_unspecified() {
         let mut listeners = Listeners::new(&[A, SIX], 8);
-        assert!(listeners.listen(Endpoint::new(Address::v4([0; 4]), 80), 1));
-        assert!(listeners.listen(Endpoint::new(A, 80), 2));
-        assert!(listeners.listen(Endpoint::new(A, 81), 3));
+        let any = Endpoint::new(Address::v4([0; 4]), 80);
+        assert_eq!(listeners.listen(any, 1), Ok(()));
+        assert_eq!(listeners.listen(Endpoint::new(A, 80), 2), Ok(()));
+        assert_eq!(listeners.listen(Endpoint::new(A, 81), 3), Ok(()));
         assert_eq!(listeners.service(&Endpoint::new(A, 80)), Some(2));
         assert_eq!(listeners.service(&Endpoint::new(A, 81)), Some(3));
         assert_eq!(listeners.service(&Endpoint::new(A, 82)), None);
@@ -110,14 +124,20 @@ mod tests {
         assert_eq!(listeners.service(&Endpoint::new(B, 80)), None);
     }
 
+    //= rfc9293 3.9.1.1 MUST-41
     #[test]
-    fn the_limit_refuses_one_more_but_not_a_change() {
+    fn an_endpoint_has_one_service_and_the_limit_refuses_one_more() {
         let mut listeners = Listeners::new(&[], 2);
-        assert!(listeners.listen(Endpoint::new(A, 1), 0));
-        assert!(listeners.listen(Endpoint::new(A, 2), 0));
-        assert!(!listeners.listen(Endpoint::new(A, 3), 0));
-        assert!(listeners.listen(Endpoint::new(A, 2), 1));
-        assert_eq!(listeners.service(&Endpoint::new(A, 2)), Some(1));
+        let at = |port| Endpoint::new(A, port);
+        assert_eq!(listeners.listen(at(1), 0), Ok(()));
+        assert_eq!(listeners.listen(at(2), 0), Ok(()));
+        assert_eq!(listeners.listen(at(3), 0), Err(ListenError::Full));
+        assert_eq!(listeners.listen(at(2), 1), Err(ListenError::Taken));
+        assert_eq!(listeners.listen(at(2), 0), Ok(()), "as it is");
+        assert_eq!(listeners.service(&at(2)), Some(0));
+        listeners.unlisten(&at(2));
+        assert_eq!(listeners.listen(at(2), 1), Ok(()));
+        assert_eq!(listeners.service(&at(2)), Some(1));
         assert!(listeners.is_ours(&A));
         assert_eq!(listeners.some_address(&B), Some(A));
         assert_eq!(listeners.some_address(&SIX), None);

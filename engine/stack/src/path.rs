@@ -241,6 +241,7 @@ mod tests {
         assert!(paths.route(&remote).is_none());
     }
 
+    //= rfc9293 3.7.1 MUST-67
     #[test]
     fn the_largest_segment_leaves_room_for_the_headers() {
         assert_eq!((path(2).mss(true), path(2).mss(false)), (1460, 1440));

@@ -1,4 +1,4 @@
-//! A port that writes down what goes through it, as a pcap file with nanoseconds.
+//! Frames written down as a pcap file with nanoseconds, and a port that does so.
 
 use crate::clock::Clock;
 use crate::mailbox::Waker;
@@ -13,22 +13,20 @@ const VERSION: [u16; 2] = [2, 4];
 const SNAPLEN: u32 = 65_535;
 const LINKTYPE_ETHERNET: u32 = 1;
 
-/// Records every frame that is received or sent. For a look at what happens, not for the fast path:
-/// it writes in the turn. After an error it records no more; [`PcapPort::error`] tells.
+/// Writes frames as a pcap file. After an error it writes no more, and [`finish`](Self::finish)
+/// tells: whoever records goes on with what it does.
 #[derive(Debug)]
-pub struct PcapPort<P, C, W> {
-    port: P,
-    clock: C,
+pub struct PcapWriter<W> {
     out: W,
     error: Option<io::Error>,
 }
 
-impl<P: Port, C: Clock, W: Write> PcapPort<P, C, W> {
-    /// Wraps `port` and writes the file header.
+impl<W: Write> PcapWriter<W> {
+    /// Writes the file header to `out`.
     ///
     /// # Errors
     /// What `out` says.
-    pub fn new(port: P, clock: C, mut out: W) -> io::Result<Self> {
+    pub fn new(mut out: W) -> io::Result<Self> {
         let [major, minor] = VERSION;
         out.write_all(&MAGIC.to_le_bytes())?;
         out.write_all(&major.to_le_bytes())?;
@@ -37,17 +35,68 @@ impl<P: Port, C: Clock, W: Write> PcapPort<P, C, W> {
         out.write_all(&[0; 8])?;
         out.write_all(&SNAPLEN.to_le_bytes())?;
         out.write_all(&LINKTYPE_ETHERNET.to_le_bytes())?;
-        Ok(Self {
-            port,
-            clock,
-            out,
-            error: None,
-        })
+        Ok(Self { out, error: None })
+    }
+
+    /// Writes one frame. Readers take the epoch of `at` for 1970.
+    pub fn record(&mut self, at: Instant, frame: &[u8]) {
+        if self.error.is_none() {
+            self.error = self.write(at, frame).err();
+        }
+    }
+
+    fn write(&mut self, at: Instant, frame: &[u8]) -> io::Result<()> {
+        let (seconds, nanos) = (at.as_nanos() / 1_000_000_000, at.as_nanos() % 1_000_000_000);
+        let len = (frame.len() as u32).to_le_bytes();
+        self.out.write_all(&(seconds as u32).to_le_bytes())?;
+        self.out.write_all(&(nanos as u32).to_le_bytes())?;
+        self.out.write_all(&len)?;
+        self.out.write_all(&len)?;
+        self.out.write_all(frame)
     }
 
     /// The error that ended the recording, if one did.
     pub fn error(&self) -> Option<&io::Error> {
         self.error.as_ref()
+    }
+
+    /// Ends the recording: the output, flushed.
+    ///
+    /// # Errors
+    /// The error that ended the recording earlier, or what the flush says.
+    pub fn finish(mut self) -> io::Result<W> {
+        match self.error {
+            Some(error) => Err(error),
+            None => self.out.flush().map(|()| self.out),
+        }
+    }
+}
+
+/// Records every frame that is received or sent. For a look at what happens, not for the fast path:
+/// it writes in the turn. After an error it records no more; [`PcapPort::error`] tells.
+#[derive(Debug)]
+pub struct PcapPort<P, C, W> {
+    port: P,
+    clock: C,
+    writer: PcapWriter<W>,
+}
+
+impl<P: Port, C: Clock, W: Write> PcapPort<P, C, W> {
+    /// Wraps `port` and writes the file header.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn new(port: P, clock: C, out: W) -> io::Result<Self> {
+        Ok(Self {
+            port,
+            clock,
+            writer: PcapWriter::new(out)?,
+        })
+    }
+
+    /// The error that ended the recording, if one did.
+    pub fn error(&self) -> Option<&io::Error> {
+        self.writer.error()
     }
 
     /// The port inside.
@@ -59,37 +108,19 @@ impl<P: Port, C: Clock, W: Write> PcapPort<P, C, W> {
     ///
     /// # Errors
     /// The error that ended the recording earlier, or what the flush says.
-    pub fn finish(mut self) -> io::Result<(P, W)> {
-        match self.error {
-            Some(error) => Err(error),
-            None => self.out.flush().map(|()| (self.port, self.out)),
-        }
+    pub fn finish(self) -> io::Result<(P, W)> {
+        Ok((self.port, self.writer.finish()?))
     }
-}
-
-fn record(out: &mut impl Write, now: Instant, frame: &[u8]) -> io::Result<()> {
-    let (seconds, nanos) = (
-        now.as_nanos() / 1_000_000_000,
-        now.as_nanos() % 1_000_000_000,
-    );
-    let len = (frame.len() as u32).to_le_bytes();
-    out.write_all(&(seconds as u32).to_le_bytes())?;
-    out.write_all(&(nanos as u32).to_le_bytes())?;
-    out.write_all(&len)?;
-    out.write_all(&len)?;
-    out.write_all(frame)
 }
 
 impl<P: Port, C: Clock, W: Write> Port for PcapPort<P, C, W> {
     fn rx_burst(&mut self, burst: &mut Vec<RxFrame>) -> usize {
         let count = self.port.rx_burst(burst);
-        if count > 0 && self.error.is_none() {
+        if count > 0 {
             let now = self.clock.now();
-            let frames = burst.iter().map(|frame| self.port.rx_bytes(frame));
-            let written = frames
-                .map(|frame| record(&mut self.out, now, frame))
-                .find(Result::is_err);
-            self.error = written.and_then(Result::err);
+            for frame in burst.iter() {
+                self.writer.record(now, self.port.rx_bytes(frame));
+            }
         }
         count
     }
@@ -111,11 +142,9 @@ impl<P: Port, C: Clock, W: Write> Port for PcapPort<P, C, W> {
     }
 
     fn tx_push(&mut self, mut frame: TxFrame, len: usize) {
-        if self.error.is_none() {
-            let now = self.clock.now();
-            let bytes = self.port.tx_bytes(&mut frame);
-            self.error = record(&mut self.out, now, &bytes[..len]).err();
-        }
+        let now = self.clock.now();
+        let bytes = self.port.tx_bytes(&mut frame);
+        self.writer.record(now, &bytes[..len]);
         self.port.tx_push(frame, len);
     }
 

@@ -6,6 +6,7 @@ use crate::config::ShardConfig;
 use crate::core::{Core, Phase};
 use crate::counters::{Counters, snapshot};
 use crate::flow_table::{FlowHash, Record};
+use crate::listener::ListenError;
 use crate::mailbox::{Mailbox, MailboxHandle, Notice};
 use crate::port::{BURST, Port, PortStats, RxFrame};
 use crate::reactor::Reactor;
@@ -19,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An idle shard wakes at least this often, to look whether it should stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// Octets that the cache moves at a time.
+const CACHE_LINE: usize = 64;
 /// Turns that the last frames get to leave in, when the shard ends.
 const LAST_TURNS: u32 = 1000;
 
@@ -62,7 +65,8 @@ impl<P: Port, C: Clock> Shard<P, C> {
     }
 
     /// Accepts connections at `endpoint` for a service. An unspecified address stands for all of
-    /// [`ShardConfig::addresses`]. False at the limit on listeners.
+    /// [`ShardConfig::addresses`]. False when another service has the endpoint, and at the limit on
+    /// listeners; nothing is changed then.
     pub fn listen(&mut self, endpoint: Endpoint, service: u16) -> bool {
         self.reactor.core.listen(endpoint, service)
     }
@@ -107,6 +111,15 @@ impl<P: Port, C: Clock> Shard<P, C> {
             mailbox,
             ..
         } = &mut self.reactor.core;
+        // Another core, or the NIC, wrote the frames: ask for the headers of all of them first.
+        for frame in &self.burst {
+            let bytes = self.port.rx_bytes(frame);
+            bytes
+                .iter()
+                .step_by(CACHE_LINE)
+                .take(2)
+                .for_each(prefetch_read);
+        }
         for frame in &self.burst {
             let bytes = self.port.rx_bytes(frame);
             let arrival = self.classifier.classify(bytes, counters, &mut tcp.counters);
@@ -277,8 +290,12 @@ impl Core {
         if self.phase != Phase::Running {
             return false;
         }
-        let taken = self.listeners.listen(endpoint, service);
-        self.counters.listeners_full += u64::from(!taken);
-        taken
+        let done = self.listeners.listen(endpoint, service);
+        match done {
+            Ok(()) => {}
+            Err(ListenError::Full) => self.counters.listeners_full += 1,
+            Err(ListenError::Taken) => self.counters.listeners_taken += 1,
+        }
+        done.is_ok()
     }
 }

@@ -652,6 +652,66 @@ fn run_ends_when_it_is_told_to() {
     assert!(by_flag.is_stopped());
 }
 
+//= rfc9293 3.9.1.1 MUST-46
+#[test]
+fn nobody_connects_to_what_is_no_host() {
+    let mut world = World::new();
+    for octets in [
+        [0, 0, 0, 0],
+        [0, 1, 2, 3],
+        [127, 0, 0, 1],
+        [224, 0, 0, 1],
+        [255, 255, 255, 255],
+    ] {
+        world.client_probe.act(move |shard| {
+            let remote = Endpoint::new(Address::v4(octets), PORT);
+            let refused = shard.connect(remote, None, 0);
+            assert_eq!(refused, Err(ConnectError::BadRemote), "{octets:?}");
+        });
+    }
+    for (first, last) in [(0, 0), (0, 1), (0xff, 1)] {
+        let mut octets = [0; 16];
+        (octets[0], octets[15]) = (first, last);
+        world.client_probe.act(move |shard| {
+            let remote = Endpoint::new(Address::v6(octets), PORT);
+            let refused = shard.connect(remote, None, 0);
+            assert_eq!(refused, Err(ConnectError::BadRemote), "{octets:?}");
+        });
+    }
+    world.settle();
+    assert!(world.client_probe.0.borrow().actions.is_empty());
+    assert_eq!(world.client.counters().connect_failed, 8);
+    assert_eq!(world.client.connections(), 0);
+}
+
+//= rfc9293 3.9.1.1 MUST-41 MUST-42
+#[test]
+fn listening_is_for_ports_with_connections_on_their_way_and_not_for_those_with_a_listener() {
+    let mut world = World::new();
+    // SYN-SENT: the path is not known yet.
+    let local = Endpoint::new(CLIENT, 5000);
+    world.client_probe.act(move |shard| {
+        let far = Endpoint::new(Address::v4([10, 9, 9, 9]), PORT);
+        assert!(shard.connect(far, Some(local), 0).is_ok());
+    });
+    while world.client.connections() == 0 {
+        world.client.turn();
+    }
+    assert!(world.client.listen(local, 0));
+    // SYN-RECEIVED: the handshake goes on under the listener that began it.
+    let id = world.start_connect(ENDPOINT);
+    world.server.turn();
+    assert_eq!(world.server.half_open(), 1);
+    let other = world.server.add_service(Box::new(common::Probe::new()));
+    let any = Endpoint::new(Address::v4([0; 4]), PORT);
+    assert!(world.server.listen(any, other));
+    assert!(!world.server.listen(ENDPOINT, other), "it is taken");
+    assert_eq!(world.server.counters().listeners_taken, 1);
+    world.settle();
+    assert_eq!(world.client_probe.opened(), [id]);
+    assert_eq!(world.server_probe.opened().len(), 1);
+}
+
 #[test]
 fn local_ports_are_used_up_and_not_used_twice() {
     let mut world = World::with(|client| client.ephemeral = 40_000..=40_002, |_| {});

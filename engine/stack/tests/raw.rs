@@ -342,6 +342,58 @@ fn commands_and_timers_have_their_share_of_a_turn() {
     assert!(bench.shard.counters().timer_budget >= 2);
 }
 
+//= rfc9293 3.9.1.1 MUST-43 MUST-45
+#[test]
+fn a_connection_keeps_the_local_address_that_was_asked_for() {
+    let (first, asked) = (Address::v4([10, 0, 0, 1]), Address::v4([10, 0, 0, 200]));
+    let peer = Address::v4([10, 0, 0, 9]);
+    let mut bench = Bench::with(|config| config.addresses.extend([first, asked]));
+    let update = PathUpdate {
+        remote: peer,
+        local: first,
+        src: SERVER_MAC,
+        dst: CLIENT_MAC,
+        vlan: None,
+        mtu: 1500,
+    };
+    bench.shard.mailbox().send(Command::Path(update)).unwrap();
+    bench.turn();
+    let remote = Endpoint::new(peer, 99);
+    bench.probe.act(move |shard| {
+        let local = Endpoint::new(asked, 0);
+        shard.connect(remote, Some(local), 0).unwrap();
+        assert!(shard.connect(remote, None, 0).is_ok());
+    });
+    let syns = bench.turn();
+    let from: Vec<_> = syns.iter().map(|syn| syn.flow.remote.address).collect();
+    assert_eq!(from, [asked, first], "without a wish that of the route");
+    let there = Peer {
+        link: syns[0].link.reversed(),
+        flow: syns[0].flow,
+    };
+    let answer = segment(
+        7.into_seq(),
+        syns[0].header.seq + 1,
+        Flags::SYN | Flags::ACK,
+    );
+    bench.segment(&there, answer, &[]);
+    let mut sent = bench.turn();
+    bench.segment(&there, ack(8, syns[0].header.seq + 1), b"question");
+    sent.extend(bench.turn());
+    let fin = segment(
+        16.into_seq(),
+        syns[0].header.seq + 9,
+        Flags::ACK | Flags::FIN,
+    );
+    bench.segment(&there, fin, &[]);
+    sent.extend(bench.turn());
+    assert!(sent.len() >= 3);
+    assert!(
+        sent.iter()
+            .all(|segment| segment.flow.remote == syns[0].flow.remote)
+    );
+}
+
 /// An ICMP "port unreachable" that quotes the first eight octets of a segment of ours.
 fn unreachable(quoted: &[u8]) -> Vec<u8> {
     let quote = &quoted[14..14 + 28];
@@ -363,6 +415,7 @@ fn unreachable(quoted: &[u8]) -> Vec<u8> {
     frame
 }
 
+//= rfc9293 3.9.2.2 MUST-54
 #[test]
 fn an_icmp_error_ends_an_attempt_that_it_quotes() {
     let mut bench = Bench::new();

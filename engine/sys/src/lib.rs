@@ -1,8 +1,9 @@
 //! The unsafe corner of Byway, behind safe functions: checksums with the widest vectors the CPU
-//! has, CPU affinity, cache prefetch.
+//! has, CPU affinity, cache prefetch, packet sockets.
 
 pub mod affinity;
 pub mod checksum;
+pub mod packet;
 mod prefetch;
 
 pub use prefetch::prefetch_read;

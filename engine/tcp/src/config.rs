@@ -50,6 +50,7 @@ pub struct Config {
     pub user_timeout: Option<Duration>,
     /// Silence after which a connection with keep-alive is probed (RFC 9293 §3.8.4: 2 h at least
     /// by default), how often then, and how many probes may go unanswered.
+    //= rfc9293 3.8.4 MUST-27
     pub keep_alive: KeepAlive,
     /// Stay in TIME-WAIT: 2 MSL with an MSL of 30 s.
     pub time_wait: Duration,
@@ -114,6 +115,7 @@ impl Default for Config {
             syn_retries: 7,
             syn_ack_retries: 5,
             challenge_acks: 1_000,
+            //= rfc9293 3.8.3 SHLD-11
             retries: 15,
             user_timeout: None,
             keep_alive: KeepAlive::default(),
@@ -138,6 +140,12 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    //= rfc9293 3.8.4 MUST-28
+    #[test]
+    fn keep_alive_waits_two_hours_unless_told_otherwise() {
+        assert!(Config::default().keep_alive.idle >= Duration::from_secs(2 * 3600));
+    }
 
     #[test]
     fn the_scale_is_the_smallest_that_fits() {

@@ -70,7 +70,7 @@ impl Tcp {
     /// One more challenge ACK may leave this second. How many may is between half of the configured
     /// limit and all of it, and unknown to others: a fixed number would let a stranger count what
     /// is left of it, and so learn about connections that are not his (RFC 5961 §7).
-    //= rfc5961 7
+    //= rfc5961 7 S7-1
     pub(crate) fn may_challenge(&mut self, now: Instant) -> bool {
         let second = now.as_nanos() / 1_000_000_000 + 1;
         if self.challenges.second != second {
@@ -90,6 +90,7 @@ impl Tcp {
     }
 
     /// TSval for this moment.
+    //= rfc7323 7 S7-1
     pub(crate) fn timestamp(&self, now: Instant) -> u32 {
         now.as_millis_wrapped()
             .wrapping_add(self.secrets.timestamp_offset)
@@ -110,6 +111,8 @@ pub(crate) struct Agreed {
 impl Agreed {
     /// What the peer's SYN or SYN-ACK and our configuration have in common.
     //= rfc9293 3.7.1 MUST-15
+    //= rfc9293 3.7.1 MUST-14
+    //= rfc7323 2.2 S2.2-2
     pub(crate) fn from_syn(seg: &Segment, config: &Config, ipv4: bool) -> Self {
         let options = &seg.options;
         let default_mss = if ipv4 { 536 } else { 1220 };
@@ -129,7 +132,7 @@ impl Agreed {
 
 /// A SYN that sets ECE and CWR asks for ECN, a SYN-ACK that sets ECE alone grants it
 /// (RFC 3168 §6.1.1).
-fn asks_for_ecn(flags: Flags) -> bool {
+pub(crate) fn asks_for_ecn(flags: Flags) -> bool {
     let both = flags.contains(Flags::ECE | Flags::CWR);
     if flags.contains(Flags::ACK) {
         flags.contains(Flags::ECE) && !both
@@ -186,6 +189,7 @@ impl Connection {
                 snd_wl1: SeqNumber::default(),
                 snd_wl2: SeqNumber::default(),
                 max_wnd: 0,
+                //= rfc5681 3.1 S3.1-5
                 window: initial_window(config.initial_window, mss),
                 rtt: Rtt::default(),
                 sent_at_ms: now.as_millis_wrapped(),
@@ -268,6 +272,10 @@ impl Connection {
     //= rfc9293 3.8.4 MUST-25
     pub fn set_keep_alive(&mut self, on: bool, now: Instant, config: &Config) {
         self.id.marks.set(Marks::KEEP_ALIVE, on);
+        if self.id.state == State::FinWait2 && self.id.marks.has(Marks::DEAF) {
+            // The deadline is that of the full close; the peer's silence is not waited for.
+            return;
+        }
         self.rx.life_deadline = if on {
             now + config.keep_alive.idle
         } else {

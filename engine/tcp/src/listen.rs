@@ -1,6 +1,6 @@
 //! The passive side before there is a connection: half-open entries, and resets for strangers.
 
-use crate::connection::{Agreed, Tcp};
+use crate::connection::{Agreed, Tcp, asks_for_ecn};
 use crate::effects::DropReason;
 use crate::isn::initial_sequence_number;
 use crate::record::Connection;
@@ -93,7 +93,7 @@ impl Tcp {
 }
 
 /// SYN and ACK, and ECE when the peer asked for ECN (RFC 3168 §6.1.1).
-//= rfc3168 6.1.1
+//= rfc3168 6.1.1 S6.1.1-1
 pub(crate) fn syn_ack_flags(ecn: bool) -> Flags {
     let flags = Flags::SYN | Flags::ACK;
     if ecn { flags | Flags::ECE } else { flags }
@@ -167,6 +167,11 @@ impl SynEntry {
     /// A segment arrives for SYN-RECEIVED.
     //= rfc9293 3.10.7.4
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
+        if self.is_syn_again(seg) && !asks_for_ecn(seg.flags) {
+            // The first one may have been dropped for asking.
+            //= rfc3168 6.1.1 S6.1.1-3
+            self.agreed.ecn = false;
+        }
         let verdict = self.judge(seg, now, tcp);
         // A segment that is accepted is counted by the connection that it is given to.
         tcp.counters.in_segs += u64::from(verdict != SynVerdict::Accept);
@@ -178,8 +183,7 @@ impl SynEntry {
         if seg.flags.contains(Flags::RST) {
             return self.on_reset(seg, in_window, now, tcp);
         }
-        if seg.flags.contains(Flags::SYN) && seg.seq == self.irs {
-            //= rfc9293 3.10.7.4 MAY-2
+        if self.is_syn_again(seg) {
             // Our SYN-ACK was lost, or the SYN was duplicated on the way.
             return SynVerdict::Stay(Some(self.syn_ack(now, tcp)));
         }
@@ -204,6 +208,10 @@ impl SynEntry {
             return SynVerdict::Stay(Some(reset_for_ack(seg, tcp)));
         }
         SynVerdict::Accept
+    }
+
+    fn is_syn_again(&self, seg: &Segment) -> bool {
+        seg.flags.contains(Flags::SYN) && seg.seq == self.irs
     }
 
     /// The window that the SYN-ACK offered; a segment without length may sit on its right edge.

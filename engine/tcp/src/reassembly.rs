@@ -74,10 +74,14 @@ impl Reassembly {
         true
     }
 
-    /// All of it is here already.
-    pub(crate) fn holds(&self, start: SeqNumber, len: SeqLen) -> bool {
-        let inside = |r: &Range| r.start.at_or_before(start) && (start + len).at_or_before(r.end);
-        self.ranges().iter().any(inside)
+    /// All of it is here already; then the range that holds it leads the SACK option.
+    pub(crate) fn repeats(&mut self, start: SeqNumber, len: SeqLen) -> bool {
+        let inside = |r: &&Range| r.start.at_or_before(start) && (start + len).at_or_before(r.end);
+        let Some(range) = self.ranges().iter().find(inside) else {
+            return false;
+        };
+        self.latest = range.start;
+        true
     }
 
     /// Remembers a FIN that came ahead of data.

@@ -26,6 +26,12 @@ impl Rtt {
         self.srtt_us = self.srtt_us - self.srtt_us / 8 + r / 8;
     }
 
+    /// A round trip that is hardly ever shorter; zero before the first measurement.
+    pub(crate) fn least(&self) -> Duration {
+        let spread = self.rttvar_us.saturating_mul(4).min(self.srtt_us / 2);
+        Duration::from_micros(u64::from(self.srtt_us - spread))
+    }
+
     /// A SYN was lost and nothing is measured: start with three seconds (RFC 6298 §5.7). While
     /// `srtt_us` is zero the other variable is that start.
     //= rfc6298 5 S5-8

@@ -20,7 +20,12 @@ impl Facts {
     /// A retransmission of it is on its way.
     const RESENT: u8 = 1 << 2;
     /// It was retransmitted at some time.
+    //= rfc8985 4 S4-3
     const EVER_RESENT: u8 = 1 << 3;
+    /// Its last octet is our FIN.
+    const FIN: u8 = 1 << 4;
+    /// What a report changes nothing about.
+    const LASTING: u8 = Self::EVER_RESENT | Self::FIN;
 
     #[inline]
     const fn has(self, fact: u8) -> bool {
@@ -36,6 +41,7 @@ pub(crate) struct Sent {
     len: u16,
     facts: Facts,
     /// When it was last sent.
+    //= rfc8985 4 S4-2
     pub(crate) at: Instant,
 }
 
@@ -50,6 +56,12 @@ impl Sent {
     #[inline]
     pub(crate) fn len(&self) -> SeqLen {
         SeqLen::from(self.len)
+    }
+
+    /// Octets of payload.
+    #[inline]
+    pub(crate) fn payload(&self) -> u32 {
+        self.len() - u32::from(self.facts.has(Facts::FIN))
     }
 
     /// Sent after the other one; ties are broken by sequence number (RFC 8985 §6.2 step 2).
@@ -105,6 +117,8 @@ pub(crate) struct Scoreboard {
     lost: u32,
     resent: u32,
     total: u32,
+    /// Segments that the peer holds.
+    held: u32,
     /// Nothing before this waits to be sent again.
     resend_from: SeqNumber,
     /// The furthest octet delivered (RACK.fack).
@@ -133,7 +147,13 @@ impl Scoreboard {
         self.sent.len()
     }
 
+    /// The first octet in flight.
+    pub(crate) fn first(&self) -> Option<SeqNumber> {
+        self.sent.front().map(|sent| sent.start)
+    }
+
     /// Octets taken to be in the network (the pipe of RFC 6675).
+    //= rfc6675 4 S4-2
     #[inline]
     pub(crate) fn pipe(&self) -> u32 {
         self.total - self.sacked - self.lost + self.resent
@@ -149,19 +169,25 @@ impl Scoreboard {
         self.sacked
     }
 
+    /// Segments reported as held above the ACK field (RACK.segs_sacked).
+    #[inline]
+    pub(crate) fn held(&self) -> u32 {
+        self.held
+    }
+
     #[inline]
     fn waits(sent: &Sent) -> bool {
         sent.facts.has(Facts::LOST) && !sent.facts.has(Facts::RESENT)
     }
 
-    /// A new segment leaves; at most `u16::MAX` octets.
-    pub(crate) fn push(&mut self, start: SeqNumber, len: SeqLen, at: Instant) {
+    /// A new segment leaves, of at most `u16::MAX` octets; with `fin` the last of them is our FIN.
+    pub(crate) fn push(&mut self, start: SeqNumber, len: SeqLen, fin: bool, at: Instant) {
         let len = len.min(SeqLen::from(u16::MAX));
         self.total += len;
         self.sent.push_back(Sent {
             start,
             len: len as u16,
-            facts: Facts::default(),
+            facts: Facts(if fin { Facts::FIN } else { 0 }),
             at,
         });
     }
@@ -171,7 +197,9 @@ impl Scoreboard {
         while let Some(front) = self.sent.front().copied() {
             if front.end().at_or_before(ack) {
                 self.forget(&front, front.len());
-                if !front.facts.has(Facts::SACKED) {
+                if front.facts.has(Facts::SACKED) {
+                    self.held -= 1;
+                } else {
                     delivered.original |= !front.was_resent();
                     delivered.octets += front.len();
                     delivered.add(&front, self.furthest);
@@ -208,6 +236,7 @@ impl Scoreboard {
     }
 
     /// The peer holds everything from `left` to `right`.
+    //= rfc2018 5 S5-1 S5-2
     pub(crate) fn sack(&mut self, left: SeqNumber, right: SeqNumber, delivered: &mut Delivered) {
         let first = self.sent.partition_point(|sent| sent.start.before(left));
         let furthest = self.furthest;
@@ -226,8 +255,9 @@ impl Scoreboard {
             if sent.facts.has(Facts::RESENT) {
                 self.resent -= len;
             }
-            sent.facts.0 = (sent.facts.0 & Facts::EVER_RESENT) | Facts::SACKED;
+            sent.facts.0 = (sent.facts.0 & Facts::LASTING) | Facts::SACKED;
             self.sacked += len;
+            self.held += 1;
             delivered.octets += len;
             delivered.sacked += len;
             delivered.add(sent, furthest);
@@ -268,6 +298,7 @@ impl Scoreboard {
             sent.facts.0 &= !Facts::SACKED;
         }
         self.sacked = 0;
+        self.held = 0;
     }
 
     /// The oldest segment is reported as held, which only a peer that takes reports back leaves so.
@@ -318,14 +349,14 @@ impl Scoreboard {
         let Some(sent) = self.sent.get_mut(index) else {
             return;
         };
-        // A FIN behind a full segment is one octet more.
-        if sent.len() <= mss + 1 {
+        if sent.payload() <= mss {
             return;
         }
         let mut rest = *sent;
         rest.start = sent.start + mss;
         rest.len = sent.len - mss as u16;
         sent.len = mss as u16;
+        sent.facts.0 &= !Facts::FIN;
         self.sent.insert(index + 1, rest);
     }
 
@@ -339,6 +370,8 @@ impl Scoreboard {
                 .sum()
         };
         assert_eq!(self.sacked, sum(Facts::SACKED));
+        let held = self.sent.iter().filter(|s| s.facts.has(Facts::SACKED));
+        assert_eq!(self.held as usize, held.count());
         assert_eq!(self.lost, sum(Facts::LOST));
         assert_eq!(self.resent, sum(Facts::RESENT));
         assert_eq!(

@@ -44,6 +44,7 @@ impl Connection {
     }
 
     /// In FIN-WAIT-2 the peer had long enough to close; elsewhere it is asked whether it lives.
+    //= rfc9293 3.8.4 MUST-26 MUST-27 MUST-29 MAY-5
     fn on_life_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         if self.id.state == State::FinWait2 && self.id.marks.has(Marks::DEAF) {
             return self.finish(CloseReason::TimedOut, fx);
@@ -81,6 +82,8 @@ impl Connection {
         }
     }
 
+    /// As with data: again after twice the time, and in the end the attempt is over.
+    //= rfc9293 3.8.3 MUST-22
     fn on_syn_timeout(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
         if self.tx.backoff >= tcp.config.syn_retries {
             tcp.counters.attempt_fails += 1;
@@ -94,7 +97,7 @@ impl Connection {
 
     /// A window may stay closed for ever as long as the peer answers (MUST-37): with nothing in
     /// flight there are no duplicate ACKs, so their count is that of probes not answered.
-    //= rfc9293 3.8.6.1 MUST-37
+    //= rfc9293 3.8.6.1 MUST-37 SHLD-30
     fn on_window_timeout(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
         if self.tx.duplicates >= tcp.config.retries {
             return self.give_up(tcp, fx);
@@ -104,7 +107,9 @@ impl Connection {
         self.id.marks.set(Marks::PROBE_DUE, true);
     }
 
+    /// R2: enough was tried, or waited for.
     //= rfc9293 3.8.3 MUST-20
+    //= rfc6298 5 S5-7
     fn on_data_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         let answered = tcp
             .flights
@@ -132,6 +137,8 @@ impl Connection {
     }
 
     /// The timeout doubles (RFC 6298 §5.5).
+    //= rfc6298 5 S5-6
+    //= rfc9293 3.8.2 MUST-19
     fn back_off(&mut self) {
         self.tx.backoff = self.tx.backoff.saturating_add(1).min(30);
     }

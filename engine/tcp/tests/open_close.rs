@@ -353,7 +353,7 @@ fn a_reset_must_hit_rcv_nxt_exactly() {
     assert_eq!(pair.b.closed, Some(CloseReason::Reset));
 }
 
-//= rfc5961 4.2
+//= rfc5961 4.2 S4.2-1
 //= rfc7323 5.3 S5.3-2
 #[test]
 fn a_syn_on_an_open_connection_is_challenged() {

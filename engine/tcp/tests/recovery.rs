@@ -3,7 +3,8 @@
 mod common;
 
 use byway_tcp::time::Duration;
-use byway_tcp::{Config, CongestionAlgorithm};
+use byway_tcp::{Config, CongestionAlgorithm, Ecn};
+use byway_wire::tcp::Flags;
 use common::{Fate, Packet, Pair, Rng, bytes};
 
 /// Runs until b has everything; `tamper` sees every packet.
@@ -30,7 +31,8 @@ fn is_data(to_b: bool, packet: &Packet) -> bool {
     to_b && packet.seg.payload_len > 0
 }
 
-//= rfc8985 7.3
+//= rfc8985 7.2 S7.2-1 S7.2-2
+//= rfc8985 7.3 S7.3-1
 #[test]
 fn a_lost_tail_is_repaired_in_about_two_round_trips() {
     let mut pair = Pair::established(Config::default());
@@ -56,9 +58,14 @@ fn a_lost_tail_is_repaired_in_about_two_round_trips() {
     assert_eq!((counters.loss_probes, counters.timeouts), (1, 0));
 }
 
+//= rfc8985 7.4.2 S7.4.2-1
+//= rfc3168 6.1.2 S6.1.2-3
 #[test]
 fn a_probe_that_repairs_the_only_loss_still_reduces_the_window() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(Config {
+        ecn: Ecn::On,
+        ..Config::default()
+    });
     transfer(&mut pair, &bytes(50_000), |_, _| Fate::Deliver);
     pair.settle();
     let before = pair.a.info().cwnd;
@@ -78,8 +85,12 @@ fn a_probe_that_repairs_the_only_loss_still_reduces_the_window() {
         "{} < {before}",
         pair.a.info().cwnd
     );
+    pair.a.send(b"more");
+    let more = pair.a.poll(pair.now);
+    assert!(more[0].seg.flags.contains(Flags::CWR), "and says so");
 }
 
+//= rfc6298 5 S5-1
 #[test]
 fn nothing_is_sent_twice_on_a_path_without_loss_or_reordering() {
     for seed in 1..20 {
@@ -99,7 +110,8 @@ fn nothing_is_sent_twice_on_a_path_without_loss_or_reordering() {
     }
 }
 
-//= rfc8985 6.2
+//= rfc8985 3.3.2 S3.3.2-2
+//= rfc8985 6.2 S6.2-3 S6.2-4
 #[test]
 fn reordering_within_a_quarter_of_the_rtt_is_no_loss_once_it_was_seen() {
     let mut pair = Pair::established(Config::default());
@@ -117,7 +129,8 @@ fn reordering_within_a_quarter_of_the_rtt_is_no_loss_once_it_was_seen() {
     assert_eq!(counters.timeouts, 0);
 }
 
-//= rfc2883 4
+//= rfc2883 5 S5-1
+//= rfc9438 4.9 S4.9-1
 #[test]
 fn a_spurious_recovery_is_taken_back() {
     for timestamps in [true, false] {
@@ -147,7 +160,8 @@ fn a_spurious_recovery_is_taken_back() {
     }
 }
 
-//= rfc5682 2.1
+//= rfc5682 2.1 S2.1-1 S2.1-4
+//= rfc9438 4.9 S4.9-1
 #[test]
 fn a_spurious_timeout_is_taken_back() {
     for timestamps in [true, false] {
@@ -191,7 +205,9 @@ fn a_spurious_timeout_is_taken_back() {
     }
 }
 
-//= rfc6675 5
+//= rfc6675 5 S5-1 S5-2 S5-3
+//= rfc2018 5 S5-2
+//= rfc5681 4.3 S4.3-1 S4.3-2
 #[test]
 fn many_losses_in_one_window_are_repaired_in_one_recovery() {
     let mut pair = Pair::established(Config::default());
@@ -206,6 +222,7 @@ fn many_losses_in_one_window_are_repaired_in_one_recovery() {
     assert_eq!(counters.retrans_segs, 20);
 }
 
+//= rfc8985 6.2 S6.2-4
 #[test]
 fn a_lost_retransmission_is_noticed_without_a_timeout() {
     let mut pair = Pair::established(Config::default());
@@ -229,7 +246,7 @@ fn a_lost_retransmission_is_noticed_without_a_timeout() {
     assert_eq!((counters.timeouts, counters.retrans_segs), (0, 2));
 }
 
-//= rfc2018 8
+//= rfc2018 8 S8-1
 #[test]
 fn a_peer_that_takes_its_reports_back_is_survived() {
     let mut pair = Pair::established(Config::default());

@@ -3,53 +3,12 @@ mod common;
 use byway_tcp::effects::CloseReason;
 use byway_tcp::segment::Segment;
 use byway_tcp::time::{Duration, Instant};
-use byway_tcp::{Config, CongestionAlgorithm, State};
+use byway_tcp::{Config, State};
 use byway_wire::SeqNumber;
 use byway_wire::tcp::{Flags, Options, Timestamps, WireWindow};
-use common::{End, Fate, MSS, Packet, Pair, bytes, flow, reversed};
+use common::{End, Fate, MSS, Packet, Pair, bytes, classic, flow, from_a, from_b, reversed};
 
 const FULL: usize = MSS as usize - 12;
-
-/// Without SACK, and with Reno: what RFC 5681 and RFC 6582 describe.
-fn classic() -> Config {
-    Config {
-        sack: false,
-        congestion: CongestionAlgorithm::Reno,
-        ..Config::default()
-    }
-}
-
-fn from_a(pair: &mut Pair) -> Packet {
-    let t = Timestamps {
-        value: pair.a.timestamp(pair.now),
-        echo: pair.b.timestamp(pair.now),
-    };
-    bare(pair.b.conn().rcv_nxt(), pair.a.conn().rcv_nxt(), t)
-}
-fn from_b(pair: &mut Pair) -> Packet {
-    let t = Timestamps {
-        value: pair.b.timestamp(pair.now),
-        echo: pair.a.timestamp(pair.now),
-    };
-    bare(pair.a.conn().rcv_nxt(), pair.b.conn().rcv_nxt(), t)
-}
-fn bare(seq: SeqNumber, ack: SeqNumber, timestamps: Timestamps) -> Packet {
-    Packet {
-        ecn_capable: false,
-        seg: Segment {
-            seq,
-            ack,
-            flags: Flags::ACK,
-            window: WireWindow(0xffff),
-            options: Options {
-                timestamps: Some(timestamps),
-                ..Options::default()
-            },
-            ..Segment::default()
-        },
-        data: vec![],
-    }
-}
 
 /// A listener's half-open entry; returns (end, irs+1, iss+1).
 fn half_open(config: Config) -> (End, SeqNumber, SeqNumber) {
@@ -125,7 +84,8 @@ fn accepting_segment_beyond_the_window_leaves_no_timerless_connection() {
     );
 }
 
-// MUST-35, SHLD-17: a window shrunk to zero with data in flight; the peer answers every retransmission.
+// A window shrunk to zero with data in flight; the peer answers every retransmission.
+//= rfc9293 3.8.6 MUST-35 SHLD-17
 #[test]
 fn a_window_shrunk_to_zero_does_not_end_the_connection_while_the_peer_answers() {
     let mut pair = Pair::established(Config::default());
@@ -162,7 +122,8 @@ impl Poll2 for End {
     }
 }
 
-// RFC 5961 4.2: a SYN without timestamps on a connection with timestamps.
+// A SYN without timestamps on a connection with timestamps.
+//= rfc5961 4.2 S4.2-1
 #[test]
 fn a_syn_without_timestamps_is_challenged_too() {
     let mut pair = Pair::established(Config::default());
@@ -173,7 +134,8 @@ fn a_syn_without_timestamps_is_challenged_too() {
     assert_eq!(pair.b.poll(pair.now).len(), 1);
 }
 
-// MUST-61: the last segment sent again has PSH as the first time.
+// The last segment sent again has PSH as the first time.
+//= rfc9293 3.9.1.2 MUST-61
 #[test]
 fn psh_on_the_last_segment_also_when_sent_again() {
     let mut pair = Pair::established(Config::default());
@@ -184,7 +146,8 @@ fn psh_on_the_last_segment_also_when_sent_again() {
     assert!(pair.a.poll(pair.now)[0].seg.flags.contains(Flags::PSH));
 }
 
-// MUST-23: SYNs go on for 3 minutes.
+// SYNs go on for 3 minutes.
+//= rfc9293 3.8.3 MUST-22 MUST-23
 #[test]
 fn syn_goes_on_for_three_minutes() {
     let mut pair = Pair::new(Config::default());
@@ -201,7 +164,7 @@ fn syn_goes_on_for_three_minutes() {
     );
 }
 
-// RFC 6298 5.7.
+//= rfc6298 5 S5-8
 #[test]
 fn rto_is_three_seconds_after_a_lost_syn() {
     let config = Config {
@@ -219,7 +182,8 @@ fn rto_is_three_seconds_after_a_lost_syn() {
     assert_eq!(pair.a.info().rto, Duration::from_secs(3));
 }
 
-// RFC 5681 3.2 (2): limited transmit does not count for ssthresh.
+// Limited transmit does not count for ssthresh.
+//= rfc5681 3.2 S3.2-4 S3.2-7
 #[test]
 fn limited_transmit_does_not_count_for_ssthresh() {
     let mut pair = Pair::established(classic());
@@ -262,10 +226,17 @@ fn one_ack_after_a_timeout_does_not_jump_over_ssthresh() {
     );
 }
 
-// RFC 6582 3.2 step 2: duplicates of what a timeout sent again needlessly start no fast retransmit.
+// Duplicates of what a timeout sent again needlessly start no fast retransmit.
+//= rfc6582 3.2 S3.2-1
 #[test]
 fn duplicates_after_a_timeout_start_no_fast_retransmit() {
-    let mut pair = Pair::established(Config::default());
+    for config in [Config::default(), classic()] {
+        duplicates_after_a_timeout(config);
+    }
+}
+
+fn duplicates_after_a_timeout(config: Config) {
+    let mut pair = Pair::established(config);
     pair.a.send(&bytes(40 * FULL));
     pair.a.poll(pair.now);
     // An RTO; everything is sent again though all of it had arrived.
@@ -320,7 +291,8 @@ fn data_on_a_syn_ack_is_cut_to_the_window() {
     assert!(end.unread.len() <= 1000);
 }
 
-// MAY-2 (1): reopening from TIME-WAIT chooses an ISS beyond the old connection's numbers.
+// Reopening from TIME-WAIT chooses an ISS beyond the old connection's numbers.
+//= rfc9293 3.6.1 MAY-2
 #[test]
 fn reopening_uses_larger_sequence_numbers() {
     let mut pair = Pair::established(Config {
@@ -357,7 +329,8 @@ fn reopening_uses_larger_sequence_numbers() {
     assert!(iss.after(last), "new {iss:?}, old {last:?}");
 }
 
-// a full segment with SACK blocks stays within the MSS.
+// A full segment with SACK blocks stays within the MSS.
+//= rfc9293 3.7.1 MUST-16
 #[test]
 fn segments_with_sack_blocks_fit_the_mss() {
     let mut pair = Pair::established(Config::default());
@@ -377,7 +350,8 @@ fn segments_with_sack_blocks_fit_the_mss() {
     }
 }
 
-// challenge ACKs are limited (RFC 5961 7).
+// Challenge ACKs are limited.
+//= rfc5961 7 S7-1
 #[test]
 fn challenge_acks_are_limited() {
     let mut pair = Pair::established(Config::default());

@@ -9,60 +9,10 @@ use byway_tcp::{Config, CongestionAlgorithm, State};
 use byway_wire::tcp::{Flags, Header, Options, SackBlock, Timestamps, WindowScale, WireWindow};
 use byway_wire::{Address, Endpoint, FlowKey, SeqNumber, checksum, frame};
 use common::{End, Fate, MSS, Packet, Pair, Rng, bytes, flow, reversed};
+use common::{classic, connecting, from_a, from_b, with_data};
 
 /// Payload of a full segment: timestamps take twelve octets.
 const FULL: usize = MSS as usize - 12;
-
-/// A segment without data as `a` would send it now, everything in flight having arrived.
-fn from_a(pair: &mut Pair) -> Packet {
-    let timestamps = Timestamps {
-        value: pair.a.timestamp(pair.now),
-        echo: pair.b.timestamp(pair.now),
-    };
-    bare(pair.b.conn().rcv_nxt(), pair.a.conn().rcv_nxt(), timestamps)
-}
-
-/// The same from `b`.
-fn from_b(pair: &mut Pair) -> Packet {
-    let timestamps = Timestamps {
-        value: pair.b.timestamp(pair.now),
-        echo: pair.a.timestamp(pair.now),
-    };
-    bare(pair.a.conn().rcv_nxt(), pair.b.conn().rcv_nxt(), timestamps)
-}
-
-fn bare(seq: SeqNumber, ack: SeqNumber, timestamps: Timestamps) -> Packet {
-    Packet {
-        ecn_capable: false,
-        seg: Segment {
-            seq,
-            ack,
-            flags: Flags::ACK,
-            window: WireWindow(0xffff),
-            options: Options {
-                timestamps: Some(timestamps),
-                ..Options::default()
-            },
-            payload_len: 0,
-            congestion: false,
-        },
-        data: vec![],
-    }
-}
-
-fn with_data(mut packet: Packet, data: &[u8]) -> Packet {
-    packet.seg.payload_len = data.len() as u32;
-    packet.data = data.to_vec();
-    packet
-}
-
-/// A connecting end and the SYN it sent.
-fn connecting(flow: FlowKey, config: Config) -> (End, Segment) {
-    let mut end = End::new(config, flow, 5);
-    end.connect(Instant::from_nanos(0));
-    let syn = end.poll(Instant::from_nanos(0)).remove(0).seg;
-    (end, syn)
-}
 
 /// Answers a SYN with these options, and returns what a full segment then carries.
 fn full_segment_after(flow: FlowKey, options: Options) -> u16 {
@@ -785,15 +735,6 @@ fn no_icmp_error_aborts_an_open_connection() {
     assert_eq!(pair.a.tcp.counters.soft_errors, 1);
 }
 
-/// Without SACK, and with Reno: what RFC 5681 and RFC 6582 describe.
-fn classic() -> Config {
-    Config {
-        sack: false,
-        congestion: CongestionAlgorithm::Reno,
-        ..Config::default()
-    }
-}
-
 /// Ten segments of `a` on their way, and what `b` answers while the first one is missing. The first
 /// answer is a window update: the SYN could not scale the window.
 fn ten_in_flight(queued: usize) -> (Pair, Packet) {
@@ -806,10 +747,9 @@ fn ten_in_flight(queued: usize) -> (Pair, Packet) {
     (pair, duplicate)
 }
 
-//= rfc5681 3.2 S3.2-6
-//= rfc6937 3.1
-//= rfc6582 3.2 S3.2-2 S3.2-3 S3.2-4 S3.2-5 S3.2-6 S3.2-7
-//= rfc2018 6 S6-1
+//= rfc5681 3.2 S3.2-3 S3.2-6 S3.2-11
+//= rfc6937 3 S3-1 S3-3 S3-4 S3-5
+//= rfc6582 3.2 S3.2-2 S3.2-3 S3.2-4 S3.2-6
 #[test]
 fn fast_recovery_step_by_step() {
     let (mut pair, duplicate) = ten_in_flight(10);

@@ -87,6 +87,8 @@ fn several_losses_in_one_window_are_repaired_without_a_timeout() {
 
 //= rfc9293 3.8.2 MUST-19
 //= rfc6298 5 S5-5 S5-6 S5-7
+//= rfc8985 7.2 S7.2-2
+//= rfc8985 7.3 S7.3-3
 #[test]
 fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
     let mut pair = Pair::established(Config::default());
@@ -107,7 +109,7 @@ fn the_last_segment_lost_needs_the_timer_and_it_backs_off() {
     assert_eq!(pair.b.got, b"tail");
 }
 
-//= rfc9293 3.8.3
+//= rfc9293 3.8.3 MUST-20
 #[test]
 fn a_dead_peer_is_given_up() {
     let mut pair = Pair::established(Config::default());

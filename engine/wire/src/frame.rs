@@ -122,7 +122,7 @@ fn parse_upper(
             Packet::Other
         };
     }
-    //= rfc9293 3.9.2.3 MUST-57
+    //= rfc9293 3.9.2.3 MUST-57 MUST-63
     if ip::is_no_host(&ip.src) || ip::is_no_host(&ip.dst) || link.dst.is_group() {
         return Packet::Malformed(Malformed::Address);
     }
@@ -266,7 +266,7 @@ pub fn emit_tcp_summed(
     let header_len = header.emit(l4)?;
     let (written, _) = l4.split_at_mut_checked(header_len)?;
     let pseudo = checksum::pseudo_header(source, destination, TCP, u32::from(l4_len));
-    let sum = pseudo + checksum::sum(written) + u32::from(checksum::fold(payload_sum));
+    let sum = pseudo + header.sum(written) + u32::from(checksum::fold(payload_sum));
     *written.get_mut(16..)?.first_chunk_mut()? = checksum::finish(sum).to_be_bytes();
     link.emit(kind, frame)?;
     Some(end)

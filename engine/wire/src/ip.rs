@@ -61,14 +61,15 @@ pub struct Header {
     pub total_len: usize,
 }
 
-/// True for an address no single host has: no TCP packet comes from or goes to it.
+/// True for an address that no other host has on any link: "this network", loopback, multicast,
+/// reserved, broadcast (RFC 6890, RFC 1122 §3.2.1.3). No TCP packet comes from or goes to it.
 #[inline(always)]
 pub fn is_no_host(address: &Address) -> bool {
     match address.as_v4() {
-        Some(octets) => {
-            let value = u32::from_be_bytes(octets);
-            value >> 28 == 0xe || value == 0 || value == u32::MAX
+        Some([first, ..]) => matches!(first, 0 | 127 | 224..),
+        None => {
+            let value = u128::from_be_bytes(*address.octets());
+            value >> 120 == 0xff || value <= 1
         }
-        None => address.octets().first() == Some(&0xff) || address.is_unspecified(),
     }
 }

@@ -69,6 +69,7 @@ pub(crate) fn parse_quoted(packet: &[u8]) -> Result<Header, Malformed> {
 
 /// The header of a packet of ours: don't fragment, id 0, no options, checksum filled in.
 /// `total_len` counts the header too.
+//= rfc1191 3 S3-5
 #[inline]
 pub(crate) fn emit(
     src: [u8; 4],

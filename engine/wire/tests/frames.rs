@@ -71,6 +71,7 @@ fn rewritten(frame: &[u8], segment: &TcpFrame) -> Vec<u8> {
     out
 }
 
+//= rfc1191 3 S3-5
 #[test]
 fn a_syn() {
     let frame = octets(SYN_V4);
@@ -325,7 +326,7 @@ fn arp_both_ways() {
     assert_eq!(request.emit(&link, &mut [0; 41]), None);
 }
 
-//= rfc9293 3.9.2.3 MUST-57
+//= rfc9293 3.9.2.3 MUST-57 MUST-63
 #[test]
 fn addresses_that_no_host_has() {
     let v4 = octets(SYN_V4);
@@ -333,7 +334,11 @@ fn addresses_that_no_host_has() {
     for (range, address) in [
         (source.clone(), [224, 0, 0, 1]),
         (source.clone(), [255, 255, 255, 255]),
+        (source.clone(), [240, 0, 0, 1]),
+        (source.clone(), [127, 0, 0, 1]),
+        (source.clone(), [0, 1, 2, 3]),
         (source, [0, 0, 0, 0]),
+        (destination.clone(), [127, 1, 2, 3]),
         (destination.clone(), [239, 255, 255, 255]),
         (destination, [255, 255, 255, 255]),
     ] {
@@ -356,6 +361,14 @@ fn addresses_that_no_host_has() {
     mapped[source] = 0xff;
     assert_eq!(malformed(&mapped), Malformed::Address);
     mapped[source..source + 16].fill(0);
+    assert_eq!(malformed(&mapped), Malformed::Address);
+    mapped[source + 15] = 1;
+    assert_eq!(malformed(&mapped), Malformed::Address);
+    mapped[source + 15] = 2;
+    assert_ne!(frame::parse(&mapped), Packet::Malformed(Malformed::Address));
+    let destination = source + 16;
+    mapped[destination..destination + 16].fill(0);
+    mapped[destination + 15] = 1;
     assert_eq!(malformed(&mapped), Malformed::Address);
 }
 

@@ -32,7 +32,8 @@ fn link() -> impl Strategy<Value = ethernet::Header> {
 }
 
 fn flow() -> impl Strategy<Value = FlowKey> {
-    let v4 = any::<[u8; 4]>().prop_map(|[a, b, c, d]| Address::v4([a % 223 + 1, b, c, d]));
+    // Any network that has hosts: neither 0/8 nor loopback, multicast or reserved.
+    let v4 = any::<[u8; 4]>().prop_map(|[a, b, c, d]| Address::v4([a % 126 + 1, b, c, d]));
     let v6 = any::<[u8; 16]>().prop_map(|mut octets| {
         octets[0] = 0x20;
         Address::v6(octets)

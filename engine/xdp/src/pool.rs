@@ -38,8 +38,12 @@ struct Chunk {
 /// All chunks of a port.
 pub(crate) struct Pool {
     chunks: Box<[Chunk]>,
-    /// Free chunks, the one used last on top: its lines may still be in the cache.
-    free: Vec<u32>,
+    /// Free chunks that were last received into, and those last sent from, the one used last on
+    /// top. Apart, because the caches of two cores are: what is received was written by the core
+    /// of its sender, and to write there takes its lines back, a miss for each; what is sent is
+    /// written and read here, and its lines stay.
+    free_received: Vec<u32>,
+    free_sent: Vec<u32>,
     chunk_size: usize,
     filling: u64,
     held: u64,
@@ -73,10 +77,11 @@ impl Pool {
             })
             .collect();
         // From the back, so that the first chunks are taken first.
-        let free = (0..count).rev().collect();
+        let free_received = (0..count).rev().collect();
         Self {
             chunks,
-            free,
+            free_received,
+            free_sent: Vec::with_capacity(count as usize),
             chunk_size,
             filling: 0,
             held: 0,
@@ -95,12 +100,12 @@ impl Pool {
     }
 
     pub(crate) fn free(&self) -> usize {
-        self.free.len()
+        self.free_received.len() + self.free_sent.len()
     }
 
     /// A free chunk for the kernel to receive into: give the descriptor to a fill ring.
     pub(crate) fn fill(&mut self) -> Option<FrameDesc> {
-        let index = self.free.pop()?;
+        let index = self.free_received.pop().or_else(|| self.free_sent.pop())?;
         self.filling += 1;
         let chunk = &mut self.chunks[index as usize];
         chunk.place = Place::Filling;
@@ -152,11 +157,12 @@ impl Pool {
     /// A received frame comes back.
     pub(crate) fn release(&mut self, frame: RxFrame) {
         self.give_back(frame.chunk, Place::Received);
+        self.free_received.push(frame.chunk);
     }
 
     /// A free chunk to write a frame in.
     pub(crate) fn allocate(&mut self) -> Option<TxFrame> {
-        let index = self.free.pop()?;
+        let index = self.free_sent.pop().or_else(|| self.free_received.pop())?;
         self.held += 1;
         self.chunks[index as usize].place = Place::Allocated;
         Some(TxFrame {
@@ -177,8 +183,10 @@ impl Pool {
         unsafe { slice::from_raw_parts_mut(chunk.data.as_ptr(), capacity) }
     }
 
-    /// An allocated frame is on its way: give the descriptor to the transmit ring.
-    pub(crate) fn send(&mut self, frame: TxFrame, len: usize) -> FrameDesc {
+    /// An allocated frame is on its way: appends the descriptor for the transmit ring to `out`. It is
+    /// completed in its place there: reading back what was just stored in pieces would wait for
+    /// every store before it, and those to the frame may miss the cache.
+    pub(crate) fn send(&mut self, frame: TxFrame, len: usize, out: &mut Vec<FrameDesc>) {
         let capacity = self.capacity();
         let chunk = &mut self.chunks[frame.chunk as usize];
         assert_eq!(chunk.place, Place::Allocated, "not a frame to send");
@@ -190,18 +198,17 @@ impl Pool {
         chunk.place = Place::Sending;
         self.held -= 1;
         self.sending += 1;
-        let mut desc = chunk.home;
+        out.push(chunk.home);
+        let Some(desc) = out.last_mut() else { return };
         // SAFETY: the descriptor is of this UMEM, and until it is in the transmit ring the memory
         // belongs to user space; the slice made here does not outlive the statement.
-        unsafe { self.umem.data_mut(&mut desc) }
-            .cursor()
-            .set_pos(len);
-        desc
+        unsafe { self.umem.data_mut(desc) }.cursor().set_pos(len);
     }
 
     /// An allocated frame comes back unsent.
     pub(crate) fn cancel(&mut self, frame: TxFrame) {
         self.give_back(frame.chunk, Place::Allocated);
+        self.free_sent.push(frame.chunk);
     }
 
     /// The kernel is done sending this chunk.
@@ -215,7 +222,7 @@ impl Pool {
         );
         chunk.place = Place::Free;
         self.sending -= 1;
-        self.free.push(index as u32);
+        self.free_sent.push(index as u32);
     }
 
     fn give_back(&mut self, index: u32, from: Place) {
@@ -223,7 +230,6 @@ impl Pool {
         assert_eq!(chunk.place, from, "not the holder's to give back");
         chunk.place = Place::Free;
         self.held -= 1;
-        self.free.push(index);
     }
 
     /// Frames sent and not completed.
@@ -235,7 +241,7 @@ impl Pool {
     pub(crate) fn ledger(&self) -> PortStats {
         PortStats {
             frames: self.chunks.len() as u64,
-            free: self.free.len() as u64,
+            free: self.free() as u64,
             filling: self.filling,
             held: self.held,
             sending: self.sending,
@@ -275,7 +281,9 @@ mod tests {
         assert_eq!(pool.tx_bytes(&mut frame).len(), 2048 - 256);
         pool.tx_bytes(&mut frame).fill(7);
         balanced(&pool);
-        let desc = pool.send(frame, 60);
+        let mut out = Vec::new();
+        pool.send(frame, 60, &mut out);
+        let desc = out[0];
         assert_eq!((desc.addr() % 2048, desc.lengths().data()), (256, 60));
         assert_eq!((pool.ledger().sending, pool.ledger().free), (1, 7));
         balanced(&pool);
@@ -283,8 +291,9 @@ mod tests {
         let filled: Vec<FrameDesc> = std::iter::from_fn(|| pool.fill()).collect();
         assert_eq!((filled.len(), pool.ledger().filling), (8, 8));
         assert!(pool.allocate().is_none());
-        // As if the kernel had received all that is left of the frame above: nothing.
-        let frame = pool.received(&filled[0]);
+        // What was sent from last is received into last. As if the kernel had received all that is
+        // left of the frame above: nothing.
+        let frame = pool.received(&filled[7]);
         assert_eq!((frame.offset, frame.len), (256, 0));
         let whole = RxFrame { len: 60, ..frame };
         assert_eq!(pool.rx_bytes(&whole), [7; 60]);

@@ -137,10 +137,9 @@ impl Port for XdpPort {
     }
 
     fn tx_push(&mut self, frame: TxFrame, len: usize) {
-        let desc = self.pool.send(frame, len);
+        self.pool.send(frame, len, &mut self.pushed);
         self.allocated -= 1;
         self.tx += 1;
-        self.pushed.push(desc);
     }
 
     fn tx_cancel(&mut self, frame: TxFrame) {

@@ -277,12 +277,11 @@ mod tests {
                 "no chunk is lost"
             );
 
-            let pushed: Vec<FrameDesc> = (0..100)
-                .map(|_| {
-                    let frame = pool.allocate().unwrap();
-                    pool.send(frame, 60)
-                })
-                .collect();
+            let mut pushed: Vec<FrameDesc> = Vec::new();
+            for _ in 0..100 {
+                let frame = pool.allocate().unwrap();
+                pool.send(frame, 60, &mut pushed);
+            }
             assert_eq!(queue.send(&pushed), 64);
             assert_eq!(queue.unsent(), 64);
             assert_eq!(queue.send(&pushed[64..]), 0);

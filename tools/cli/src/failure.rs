@@ -90,6 +90,22 @@ impl From<byway_lab::Error> for Failure {
     }
 }
 
+impl From<byway_impair::WireError> for Failure {
+    fn from(error: byway_impair::WireError) -> Self {
+        use byway_impair::ErrorKind;
+        let code = match error.kind() {
+            ErrorKind::Usage => USAGE,
+            ErrorKind::Preflight => PREFLIGHT,
+            ErrorKind::Failed => FAILED,
+        };
+        Self {
+            code,
+            cause: format!("wire: {error}"),
+            hint: error.hint().to_owned(),
+        }
+    }
+}
+
 impl From<BenchError> for Failure {
     fn from(error: BenchError) -> Self {
         let code = error.exit_code();

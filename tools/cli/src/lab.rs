@@ -25,6 +25,9 @@ enum Action {
         #[arg(long, value_name = "OCTETS", default_value_t = Options::default().mtu,
               value_parser = clap::value_parser!(u32).range(1280..=65535))]
         mtu: u32,
+        /// Put a namespace NAME-wire between client and server, for `byway wire` to run in
+        #[arg(long)]
+        wire: bool,
     },
     /// Remove a lab; nothing happens when there is none
     Down {
@@ -51,10 +54,16 @@ struct Which {
 /// Runs the command; false when `status` finds the lab not up.
 pub(crate) fn run(args: &LabArgs) -> Result<bool, Failure> {
     match &args.action {
-        Action::Up { which, queues, mtu } => {
+        Action::Up {
+            which,
+            queues,
+            mtu,
+            wire,
+        } => {
             let options = Options {
                 queues: *queues,
                 mtu: *mtu,
+                wire: *wire,
                 ..Options::default()
             };
             let lab = Lab::up(&which.name, &options)?;

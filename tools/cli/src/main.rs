@@ -38,6 +38,7 @@ enum Command {
     Lab(lab::LabArgs),
     Serve(Box<serve::ServeArgs>),
     Bench(measure::BenchArgs),
+    Wire(Box<byway_impair::args::WireArgs>),
     #[command(hide = true)]
     BenchServerLinux(measure::ServerLinuxArgs),
     #[command(hide = true)]
@@ -62,9 +63,16 @@ fn run(command: Command) -> Result<bool, Failure> {
         Command::Lab(args) => lab::run(&args),
         Command::Serve(args) => serve::run(&args).map(|()| true),
         Command::Bench(args) => measure::bench(&args).map(|()| true),
+        Command::Wire(args) => wire(&args).map(|()| true),
         Command::BenchServerLinux(args) => measure::server_linux(&args).map(|()| true),
         Command::BenchGenerate(args) => measure::generate(&args).map(|()| true),
     }
+}
+
+fn wire(args: &byway_impair::args::WireArgs) -> Result<(), Failure> {
+    let stop =
+        signals::watch().map_err(|error| Failure::failed(format!("signals: {error}"), ""))?;
+    Ok(byway_impair::args::execute(args, &stop)?)
 }
 
 #[cfg(test)]

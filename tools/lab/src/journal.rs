@@ -24,6 +24,13 @@ pub(crate) struct Entry {
     pub(crate) owner: Option<Process>,
 }
 
+impl Entry {
+    /// True when the lab has a namespace of this name.
+    pub(crate) fn has(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|name| name == namespace)
+    }
+}
+
 /// A process, told apart from a later one with the same pid by its start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {

@@ -1,7 +1,7 @@
 //! Making, repairing and removing a lab.
 
 use crate::journal::{self, Entry, Journal, Process};
-use crate::plan::{CONGESTION_CONTROL, End, Offloads, Options, Role, SYSCTLS, WIRES};
+use crate::plan::{CONGESTION_CONTROL, End, Offloads, Options, Role, SYSCTLS, WIRE_SYSCTLS};
 use crate::status::{Link, Status, links};
 use crate::{Error, ErrorKind, Namespace};
 use std::path::Path;
@@ -15,7 +15,8 @@ const CARRIER_WAIT: Duration = Duration::from_secs(5);
 pub struct Lab {
     name: String,
     options: Options,
-    namespaces: [Namespace; 3],
+    /// One for each role, in their order; the wire's exists in labs that have one.
+    namespaces: [Namespace; 4],
 }
 
 /// What `down` removed.
@@ -49,28 +50,34 @@ impl Lab {
         check(name, options)?;
         let journal = Journal::lock(Path::new(journal::DIRECTORY))?;
         let lab = Self::describe(name, options);
-        if journal.read(name).is_none() {
-            lab.refuse_foreign()?;
+        let before = journal.read(name);
+        lab.refuse_foreign(before.as_ref())?;
+        let drops_wire = before.is_some_and(|before| before.options.wire) && !options.wire;
+        if drops_wire {
+            // Before the journal forgets it.
+            remove(lab.wire(), &mut Removed::default())?;
         }
         journal.write(&Entry {
             schema: 1,
             name: name.to_owned(),
             options: options.clone(),
             namespaces: lab
-                .namespaces
-                .iter()
-                .map(|each| each.name().to_owned())
+                .inhabited()
+                .map(|(_, each)| each.name().to_owned())
                 .collect(),
             owner,
         })?;
-        for namespace in &lab.namespaces {
+        for (role, namespace) in lab.inhabited() {
             if !namespace.exists() {
                 namespace.create()?;
             }
             namespace.set_sysctls(&SYSCTLS)?;
+            if role == Role::Wire {
+                namespace.set_sysctls(&WIRE_SYSCTLS)?;
+            }
             namespace.ip(&["link", "set", "lo", "up"])?;
         }
-        for (near, far) in &WIRES {
+        for (near, far) in options.pairs() {
             lab.join(near, far)?;
             lab.configure(near)?;
             lab.configure(far)?;
@@ -95,15 +102,17 @@ impl Lab {
     /// Missing privilege, namespaces of that name which no lab made, a failed command.
     pub fn down(name: &str) -> Result<Removed, Error> {
         check(name, &Options::default())?;
+        let directory = Path::new(journal::DIRECTORY);
+        let known = journal::read(directory, name).is_some();
         let lab = Self::describe(name, &Options::default());
-        let known = journal::read(Path::new(journal::DIRECTORY), name).is_some();
-        let absent = !known && lab.namespaces.iter().all(|namespace| !namespace.exists());
+        let absent = !known && lab.inhabited().all(|(_, namespace)| !namespace.exists());
         let mut removed = Removed::default();
         if !absent {
-            let journal = Journal::lock(Path::new(journal::DIRECTORY))?;
-            if journal.read(name).is_none() {
-                lab.refuse_foreign()?;
-            }
+            let journal = Journal::lock(directory)?;
+            let entry = journal.read(name);
+            let options = entry.as_ref().map(|entry| entry.options.clone());
+            let lab = Self::describe(name, &options.unwrap_or_default());
+            lab.refuse_foreign(entry.as_ref())?;
             removed = lab.remove(&journal)?;
         }
         // What was asked for is done; a failure to do more than that is not the caller's.
@@ -144,9 +153,10 @@ impl Lab {
 
     /// The namespace of a role.
     pub fn namespace(&self, role: Role) -> &Namespace {
-        let [client, server, backend] = &self.namespaces;
+        let [client, wire, server, backend] = &self.namespaces;
         match role {
             Role::Client => client,
+            Role::Wire => wire,
             Role::Server => server,
             Role::Backend => backend,
         }
@@ -155,6 +165,11 @@ impl Lab {
     /// The namespace that load comes from.
     pub fn client(&self) -> &Namespace {
         self.namespace(Role::Client)
+    }
+
+    /// The namespace of the forwarder, in labs that have one.
+    pub fn wire(&self) -> &Namespace {
+        self.namespace(Role::Wire)
     }
 
     /// The namespace of the system under test.
@@ -184,9 +199,20 @@ impl Lab {
         }
     }
 
-    /// A namespace without a journal belongs to somebody else.
-    fn refuse_foreign(&self) -> Result<(), Error> {
-        match self.namespaces.iter().find(|namespace| namespace.exists()) {
+    /// The roles that this lab has, and their namespaces.
+    fn inhabited(&self) -> impl Iterator<Item = (Role, &Namespace)> {
+        let all = Role::ALL.into_iter().zip(&self.namespaces);
+        all.filter(|(role, _)| self.options.has(*role))
+    }
+
+    /// A namespace that the journal does not know belongs to somebody else.
+    fn refuse_foreign(&self, known: Option<&Entry>) -> Result<(), Error> {
+        let is_ours = |name: &str| known.is_some_and(|entry| entry.has(name));
+        let foreign = self
+            .inhabited()
+            .map(|(_, namespace)| namespace)
+            .find(|namespace| namespace.exists() && !is_ours(namespace.name()));
+        match foreign {
             None => Ok(()),
             Some(theirs) => Err(Error::new(
                 ErrorKind::Foreign,
@@ -273,6 +299,9 @@ impl Lab {
         }
         self.set_offloads(end, self.options.offloads(end.role))?;
         namespace.ip(&["link", "set", end.interface, "up"])?;
+        if !end.has_addresses() {
+            return Ok(());
+        }
         // Behind `up`: a link that goes down takes its IPv6 addresses with it.
         let v4 = format!("{}/24", end.v4);
         let v6 = format!("{}/64", end.v6);
@@ -324,24 +353,29 @@ impl Lab {
 
     fn remove(&self, journal: &Journal) -> Result<Removed, Error> {
         let mut removed = Removed::default();
-        for namespace in &self.namespaces {
-            if namespace.exists() {
-                removed.processes.extend(namespace.pids()?);
-                // A namespace lives on for as long as a process is in it; its links need not.
-                for link in links(namespace)? {
-                    namespace.ip(&["link", "delete", &link.ifname])?;
-                }
-                namespace.delete()?;
-                removed.namespaces.push(namespace.name().to_owned());
-            } else if namespace.path().exists() {
-                let path = namespace.path();
-                std::fs::remove_file(&path)
-                    .map_err(|error| Error::file(&path, "remove", &error))?;
-            }
+        for (_, namespace) in self.inhabited() {
+            remove(namespace, &mut removed)?;
         }
         journal.remove(&self.name)?;
         Ok(removed)
     }
+}
+
+/// Removes a namespace, or what is left of one.
+fn remove(namespace: &Namespace, removed: &mut Removed) -> Result<(), Error> {
+    if namespace.exists() {
+        removed.processes.extend(namespace.pids()?);
+        // A namespace lives on for as long as a process is in it; its links need not.
+        for link in links(namespace)? {
+            namespace.ip(&["link", "delete", &link.ifname])?;
+        }
+        namespace.delete()?;
+        removed.namespaces.push(namespace.name().to_owned());
+    } else if namespace.path().exists() {
+        let path = namespace.path();
+        std::fs::remove_file(&path).map_err(|error| Error::file(&path, "remove", &error))?;
+    }
+    Ok(())
 }
 
 fn check(name: &str, options: &Options) -> Result<(), Error> {

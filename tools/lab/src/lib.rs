@@ -8,7 +8,15 @@
 //!                                    fd78::1/64                  fd78::2/64
 //! ```
 //!
-//! Everything is inside the three namespaces: interfaces are created there, sysctls are set there,
+//! A lab with a wire ([`Options::wire`]) has a fourth namespace between the client and the server,
+//! without addresses, for a program that forwards and does as bad a network does:
+//!
+//! ```text
+//!   NAME-client            NAME-wire               NAME-server
+//!   eth0 ================= eth0   eth1 =========== eth0
+//! ```
+//!
+//! Everything is inside these namespaces: interfaces are created there, sysctls are set there,
 //! and nothing of the machine's own network is read or changed. What is made is written to a
 //! journal first, so that a later `up` can finish or `down` can remove what an interrupted one left.
 //!
@@ -35,6 +43,8 @@ pub use error::{Error, ErrorKind};
 pub use guard::LabGuard;
 pub use lab::{Lab, Removed};
 pub use namespace::Namespace;
-pub use plan::{BACKEND, CLIENT, End, Offloads, Options, Role, SERVER, SERVER_BACK};
+pub use plan::{
+    BACKEND, CLIENT, End, Offloads, Options, Role, SERVER, SERVER_BACK, WIRE_CLIENT, WIRE_SERVER,
+};
 pub use privilege::{is_privileged, skip_unless_privileged};
 pub use status::{InterfaceStatus, NamespaceStatus, State, Status};

@@ -9,6 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub enum Role {
     /// Load comes from here.
     Client,
+    /// A forwarder between the client and the server, such as `byway wire`, in labs that have one.
+    Wire,
     /// The system under test.
     Server,
     /// What a proxy on the server talks to.
@@ -17,12 +19,13 @@ pub enum Role {
 
 impl Role {
     /// All of them, in the order of the picture.
-    pub const ALL: [Self; 3] = [Self::Client, Self::Server, Self::Backend];
+    pub const ALL: [Self; 4] = [Self::Client, Self::Wire, Self::Server, Self::Backend];
 
     /// The word after the lab's name in the name of the namespace.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::Wire => "wire",
             Self::Server => "server",
             Self::Backend => "backend",
         }
@@ -38,9 +41,9 @@ pub struct End {
     pub interface: &'static str,
     /// Its Ethernet address, locally administered.
     pub mac: [u8; 6],
-    /// Its IPv4 address, in a /24.
+    /// Its IPv4 address, in a /24; unspecified when it has none.
     pub v4: Ipv4Addr,
-    /// Its IPv6 address, in a /64.
+    /// Its IPv6 address, in a /64; unspecified when it has none.
     pub v6: Ipv6Addr,
 }
 
@@ -53,8 +56,20 @@ pub const SERVER_BACK: End = End::new(Role::Server, "eth1", 78, 1);
 /// The backend's only interface.
 pub const BACKEND: End = End::new(Role::Backend, "eth0", 78, 2);
 
-/// The two veth pairs.
-pub(crate) const WIRES: [(End, End); 2] = [(CLIENT, SERVER), (SERVER_BACK, BACKEND)];
+/// The interface of the wire towards the client, in labs that have one.
+pub const WIRE_CLIENT: End = End::without_address(Role::Wire, "eth0", 77, 11);
+/// The interface of the wire towards the server, in labs that have one.
+pub const WIRE_SERVER: End = End::without_address(Role::Wire, "eth1", 77, 12);
+
+/// The veth pairs of a lab.
+const DIRECT: [(End, End); 2] = [(CLIENT, SERVER), (SERVER_BACK, BACKEND)];
+
+/// The veth pairs of a lab with a wire.
+const WIRED: [(End, End); 3] = [
+    (CLIENT, WIRE_CLIENT),
+    (WIRE_SERVER, SERVER),
+    (SERVER_BACK, BACKEND),
+];
 
 impl End {
     const fn new(role: Role, interface: &'static str, net: u8, host: u8) -> Self {
@@ -66,6 +81,19 @@ impl End {
             v4: Ipv4Addr::new(10, net, 0, host),
             v6: Ipv6Addr::new(net6, 0, 0, 0, 0, 0, 0, host as u16),
         }
+    }
+
+    const fn without_address(role: Role, interface: &'static str, net: u8, host: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::UNSPECIFIED,
+            v6: Ipv6Addr::UNSPECIFIED,
+            ..Self::new(role, interface, net, host)
+        }
+    }
+
+    /// True when it has addresses: a wire has none, and its kernel answers nobody.
+    pub(crate) fn has_addresses(&self) -> bool {
+        !self.v4.is_unspecified()
     }
 
     /// The IPv4 network on the wire, as `ip route` writes it.
@@ -133,6 +161,9 @@ pub struct Options {
     pub server: Offloads,
     /// Offloads of the backend's interface.
     pub backend: Offloads,
+    /// Whether a wire stands between the client and the server. Nothing passes until a program in
+    /// its namespace forwards, such as `byway wire eth0 eth1`.
+    pub wire: bool,
 }
 
 impl Default for Options {
@@ -143,6 +174,7 @@ impl Default for Options {
             client: Offloads::Off,
             server: Offloads::Off,
             backend: Offloads::Off,
+            wire: false,
         }
     }
 }
@@ -152,9 +184,21 @@ impl Options {
     pub const fn offloads(&self, role: Role) -> Offloads {
         match role {
             Role::Client => self.client,
+            // It forwards frames as they are.
+            Role::Wire => Offloads::Off,
             Role::Server => self.server,
             Role::Backend => self.backend,
         }
+    }
+
+    /// True when the lab has this role.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        role != Role::Wire || self.wire
+    }
+
+    /// The veth pairs.
+    pub(crate) fn pairs(&self) -> &'static [(End, End)] {
+        if self.wire { &WIRED } else { &DIRECT }
     }
 }
 
@@ -183,14 +227,26 @@ pub(crate) const SYSCTLS: [(&str, &str); 12] = [
     ("ipv6/icmp/ratelimit", "0"),
 ];
 
+/// Settings of a namespace that only forwards: its kernel keeps quiet.
+pub(crate) const WIRE_SYSCTLS: [(&str, &str); 1] = [("ipv6/conf/default/disable_ipv6", "1")];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ends_differ_and_wires_join_one_network() {
-        for (near, far) in WIRES {
-            assert_ne!(near.mac, far.mac);
+        let all = [
+            CLIENT,
+            WIRE_CLIENT,
+            WIRE_SERVER,
+            SERVER,
+            SERVER_BACK,
+            BACKEND,
+        ];
+        let macs: std::collections::HashSet<[u8; 6]> = all.map(|end| end.mac).into();
+        assert_eq!(macs.len(), all.len());
+        for (near, far) in DIRECT {
             assert_ne!(near.v4, far.v4);
             assert_eq!(near.v4.octets()[..3], far.v4.octets()[..3]);
             assert_eq!(near.v6.segments()[..4], far.v6.segments()[..4]);

@@ -74,6 +74,53 @@ fn both_wires_carry_both_families_and_nothing_is_left() {
 }
 
 #[test]
+fn a_wire_comes_and_goes_between_client_and_server() {
+    if skip_unless_privileged("a_wire_comes_and_goes_between_client_and_server") {
+        return;
+    }
+    let wired = Options {
+        wire: true,
+        ..Options::default()
+    };
+    let guard = LabGuard::up("bwtw", &wired).unwrap();
+    let status = Lab::status(guard.name()).unwrap();
+    assert_eq!(status.state, State::Up);
+    let wire = &status.namespaces[1];
+    assert_eq!((wire.role, wire.interfaces.len()), (Role::Wire, 2));
+    for (seen, planned) in wire.interfaces.iter().zip([WIRE_CLIENT, WIRE_SERVER]) {
+        assert_eq!(
+            (seen.name.as_str(), &seen.mac),
+            (planned.interface, &planned.mac_text())
+        );
+        assert_eq!(seen.addresses, [] as [IpAddr; 0]);
+    }
+    // Nothing forwards here, and the wire's kernel does not either.
+    let socket = guard
+        .client()
+        .run(|| UdpSocket::bind((CLIENT.v4, 0)).unwrap())
+        .unwrap();
+    socket.send_to(b"lost", (SERVER.v4, 9)).unwrap();
+    ping(&guard, SERVER_BACK, BACKEND);
+    Lab::up(guard.name(), &Options::default()).unwrap();
+    assert!(!guard.wire().exists());
+    ping(&guard, CLIENT, SERVER);
+    // A namespace of that name that somebody else makes now is left alone.
+    let theirs = ["netns", "add", guard.wire().name()];
+    assert!(Command::new("ip").args(theirs).status().unwrap().success());
+    Lab::up(guard.name(), &Options::default()).unwrap();
+    assert!(guard.wire().exists());
+    let refused = Lab::up(guard.name(), &wired).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Foreign);
+    let theirs = ["netns", "delete", guard.wire().name()];
+    assert!(Command::new("ip").args(theirs).status().unwrap().success());
+    Lab::up(guard.name(), &wired).unwrap();
+    let name = guard.name().to_owned();
+    assert!(guard.wire().exists());
+    drop(guard);
+    assert_eq!(namespaces_named(&name), Vec::<String>::new());
+}
+
+#[test]
 fn up_twice_changes_nothing_and_down_twice_is_fine() {
     if skip_unless_privileged("up_twice_changes_nothing_and_down_twice_is_fine") {
         return;

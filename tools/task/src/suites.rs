@@ -87,7 +87,7 @@ const DOC: Suite = suite(
 );
 
 /// Everything.
-pub(crate) const ALL: [Suite; 11] = [
+pub(crate) const ALL: [Suite; 12] = [
     FMT,
     CLIPPY,
     BUILD,
@@ -98,6 +98,7 @@ pub(crate) const ALL: [Suite; 11] = [
     root_tests("lab", 1, &["byway-lab"]),
     root_tests("xdp", 1, &["byway-xdp"]),
     root_tests("netns", 3, &["byway-test-netns"]),
+    root_tests("wire", 1, &["byway-impair"]),
     root_tests("bench", 1, &["byway-bench"]),
 ];
 

@@ -31,8 +31,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("byway-services", &["byway"]),
     ("byway-bench", &["byway", "byway-services", "byway-lab"]),
     (
+        "byway-impair",
+        &[
+            "byway-wire",
+            "byway-tcp",
+            "byway-sys",
+            "byway-stack",
+            "byway-lab",
+        ],
+    ),
+    (
         "byway-cli",
-        &["byway", "byway-services", "byway-bench", "byway-lab"],
+        &[
+            "byway",
+            "byway-services",
+            "byway-bench",
+            "byway-impair",
+            "byway-lab",
+        ],
     ),
     ("byway-lab", &[]),
     ("byway-task", &[]),

@@ -16,6 +16,7 @@ pub(crate) fn without_tests(text: &str) -> Vec<(usize, &str)> {
                 .iter()
                 .map(|(_, next)| next)
                 .find(|next| !next.starts_with("#["))
+                .map(|next| next.strip_prefix("pub(crate) ").unwrap_or(next))
                 .is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'));
         if is_test_module {
             let end = tail
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn test_modules_are_left_out_wherever_they_are() {
-        let text = "a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    b\n}\nc\n#[cfg(test)]\nuse x;\n";
+        let text = "a\n#[cfg(test)]\n#[allow(x)]\npub(crate) mod tests {\n    b\n}\nc\n#[cfg(test)]\nuse x;\n";
         let kept: Vec<&str> = without_tests(text)
             .into_iter()
             .map(|(_, line)| line)

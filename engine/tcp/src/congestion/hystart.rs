@@ -1,6 +1,6 @@
 //! HyStart++ (RFC 9406): slow start that ends before it fills the queue.
 
-use super::Acked;
+use super::{Acked, L};
 use crate::time::Duration;
 use byway_wire::SeqNumber;
 
@@ -10,8 +10,6 @@ const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u32 = 8;
 const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u32 = 5;
-/// L of RFC 9406 §4.2 for a sender that does not pace: octets counted of one ACK, in segments.
-const L: u32 = 8;
 
 /// State of one slow start; a round is what one window takes to be acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +37,7 @@ impl Default for HyStart {
 
 impl HyStart {
     /// Octets by which the window grows for this acknowledgment.
-    //= rfc9406 4.2
+    //= rfc9406 4.2 S4.2-1 S4.2-3
     pub(crate) fn on_acknowledged(&mut self, acked: &Acked) -> u32 {
         self.follow_round(acked);
         if let Some(rtt) = acked.rtt {
@@ -55,6 +53,7 @@ impl HyStart {
     }
 
     /// Conservative slow start has lasted long enough: congestion avoidance begins.
+    //= rfc9406 4.2 S4.2-5
     pub(crate) fn is_over(&self) -> bool {
         self.conservative
             .is_some_and(|(_, rounds)| rounds >= CSS_ROUNDS)
@@ -75,6 +74,7 @@ impl HyStart {
     }
 
     /// Enough samples of this round: did the delay grow, or was it a false alarm?
+    //= rfc9406 4.2 S4.2-2 S4.2-4
     fn judge(&mut self) {
         if self.samples < N_RTT_SAMPLE || self.current_round_min == Duration::MAX {
             return;
@@ -115,6 +115,7 @@ mod tests {
             .sum()
     }
 
+    //= rfc9406 4.2 S4.2-1
     #[test]
     fn a_steady_delay_goes_on_doubling() {
         let mut hystart = HyStart::default();
@@ -122,8 +123,20 @@ mod tests {
             assert_eq!(round(&mut hystart, number, 20), 10_000);
         }
         assert!(!hystart.is_over());
+        let all_at_once = Acked {
+            now: Instant::from_nanos(0),
+            octets: 50_000,
+            ack: SeqNumber::new(300_000),
+            snd_nxt: SeqNumber::new(300_001),
+            rtt: None,
+            srtt: Duration::from_millis(20),
+            mss: 1000,
+        };
+        assert_eq!(hystart.on_acknowledged(&all_at_once), 8_000);
     }
 
+    //= rfc9406 4.2 S4.2-2 S4.2-3 S4.2-5
+    //= rfc9438 4.10 S4.10-2
     #[test]
     fn a_growing_delay_slows_down_then_ends_slow_start() {
         let mut hystart = HyStart::default();
@@ -137,6 +150,7 @@ mod tests {
         assert!(hystart.is_over());
     }
 
+    //= rfc9406 4.2 S4.2-4
     #[test]
     fn a_false_alarm_is_taken_back() {
         let mut hystart = HyStart::default();

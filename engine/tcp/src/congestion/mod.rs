@@ -28,6 +28,10 @@ pub(crate) struct Window {
     pub(crate) ssthresh: u32,
 }
 
+/// Octets that one ACK counts for in slow start, in segments: L of RFC 9406 §4.2 for a sender that
+/// does not pace.
+const L: u32 = 8;
+
 /// The largest window worth having: what a window field can say.
 const MAX_CWND: u32 = 1 << 30;
 

@@ -1,6 +1,6 @@
 //! Reno: one segment more a round trip, half as much after a loss (RFC 5681).
 
-use super::{Acked, CongestionControl, Window, floor};
+use super::{Acked, CongestionControl, L, Window, floor};
 use crate::time::Instant;
 
 /// State of Reno.
@@ -12,10 +12,12 @@ pub(crate) struct Reno {
 
 impl CongestionControl for Reno {
     /// By octets, so that a peer gains nothing by splitting its ACKs (RFC 3465).
-    //= rfc5681 3.1
+    //= rfc9293 3.8.2 MUST-19
+    //= rfc5681 3 S3-1
+    //= rfc5681 3.1 S3.1-6 S3.1-8
     fn on_acknowledged(&mut self, acked: &Acked, window: &mut Window) {
         if window.in_slow_start() {
-            return window.grow_to_threshold(acked.octets);
+            return window.grow_to_threshold(acked.octets.min(L * acked.mss));
         }
         self.credit = self.credit.saturating_add(acked.octets);
         if self.credit >= window.cwnd {
@@ -24,7 +26,7 @@ impl CongestionControl for Reno {
         }
     }
 
-    //= rfc5681 3.2
+    //= rfc5681 3.2 S3.2-6
     fn on_congestion(&mut self, _now: Instant, mss: u32, window: &Window) -> u32 {
         self.credit = 0;
         (window.cwnd / 2).max(floor(mss))
@@ -63,6 +65,10 @@ mod tests {
             reno.on_acknowledged(&acked(1000), &mut window);
         }
         assert_eq!(window.cwnd, 20_000);
+        window.cwnd = 10_000;
+        reno.on_acknowledged(&acked(10_000), &mut window);
+        assert_eq!(window.cwnd, 18_000, "no more for an ACK of many");
+        window.cwnd = 20_000;
         for _ in 0..20 {
             reno.on_acknowledged(&acked(1000), &mut window);
         }

@@ -32,10 +32,11 @@ pub(super) fn check(
         recovery::on_ack(conn, seg, now, tcp);
         ecn::react(conn, seg, now, tcp);
     }
-    if seg.ack.after(conn.tx.snd_una) {
+    let advances = seg.ack.after(conn.tx.snd_una);
+    if advances {
         acknowledge(conn, seg, now, tcp, fx);
     }
-    update_window(conn, seg, now, tcp);
+    update_window(conn, seg, advances, now, tcp);
     note_answer(conn, tcp);
     change_state(conn, now, tcp, fx)
 }
@@ -102,6 +103,7 @@ fn in_range(
 //= rfc6298 5 S5-3 S5-4
 //= rfc6582 3.2 S3.2-6
 //= rfc2018 8 S8-1
+//= rfc9293 3.10.7.4
 fn acknowledge(
     conn: &mut Connection,
     seg: &Segment,
@@ -139,7 +141,7 @@ fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
 }
 
 /// Measures the round trip of our SYN, if it was sent once (Karn).
-//= rfc6298 3
+//= rfc6298 3 S3-1
 pub(super) fn measure_syn(conn: &mut Connection, now: Instant, tcp: &Tcp) {
     let sent = tcp
         .flights
@@ -150,12 +152,16 @@ pub(super) fn measure_syn(conn: &mut Connection, now: Instant, tcp: &Tcp) {
     }
 }
 
-/// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`, `SND.WL2`).
-fn update_window(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &Tcp) {
+/// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`, `SND.WL2`). One that moves
+/// SND.UNA is new whatever its sequence number: data that is sent again has an old one, and with
+/// the window that counted from the old SND.UNA we would send beyond the peer's.
+fn update_window(conn: &mut Connection, seg: &Segment, advances: bool, now: Instant, tcp: &Tcp) {
     let tx = &conn.tx;
-    let newer =
-        tx.snd_wl1.before(seg.seq) || (tx.snd_wl1 == seg.seq && tx.snd_wl2.at_or_before(seg.ack));
-    if !newer {
+    let newer = advances
+        || tx.snd_wl1.before(seg.seq)
+        || (tx.snd_wl1 == seg.seq && tx.snd_wl2.at_or_before(seg.ack));
+    // The window of an old ACK counts from there, not from SND.UNA.
+    if !newer || seg.ack.before(tx.snd_una) {
         return;
     }
     let closed = tx.snd_wnd == 0;

@@ -122,7 +122,8 @@ fn out_of_order(conn: &mut Connection, arrival: &Arrival, tcp: &mut Tcp, fx: &mu
     let Some(held) = held else {
         return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
     };
-    if held.holds(arrival.seq, arrival.len) {
+    //= rfc2883 4 S4-1 S4-2
+    if held.repeats(arrival.seq, arrival.len) {
         conn.rx.repeated = SackBlock {
             left: arrival.seq,
             right: arrival.seq + arrival.len,

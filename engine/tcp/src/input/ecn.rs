@@ -9,7 +9,9 @@ use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 /// A segment in the window: remembers a mark of the network until the peer knows of it.
-//= rfc3168 6.1.3
+//= rfc3168 6.1.3 S6.1.3-1
+//= rfc3168 6.1.5 S6.1.5-2
+//= rfc9293 3.8.2 SHLD-8
 pub(super) fn receive(conn: &mut Connection, seg: &Segment) {
     if !conn.id.marks.has(Marks::ECN) {
         return;
@@ -24,7 +26,7 @@ pub(super) fn receive(conn: &mut Connection, seg: &Segment) {
 }
 
 /// The peer echoes a mark: as if a segment was lost, once a round trip, and nothing is sent again.
-//= rfc3168 6.1.2
+//= rfc3168 6.1.2 S6.1.2-1 S6.1.2-2
 pub(super) fn react(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mut Tcp) {
     let echo = seg.flags.contains(Flags::ECE) && !seg.flags.contains(Flags::SYN);
     if !echo || !conn.id.marks.has(Marks::ECN) {
@@ -42,9 +44,8 @@ pub(super) fn react(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mu
     let window = &mut conn.tx.window;
     window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
     window.cwnd = window.cwnd.min(window.ssthresh);
-    flight.reduced_at = Some(conn.tx.snd_nxt);
+    recovery::note_reduction(conn, flight);
     flight.scarred = true;
     flight.recover = conn.tx.snd_una;
-    conn.id.marks.set(Marks::REDUCED, true);
     tcp.counters.ecn_reductions += 1;
 }

@@ -79,12 +79,19 @@ fn check_timestamp(conn: &Connection, seg: &Segment, now: Instant) -> Result<(),
     }
 }
 
-/// RFC 7323 §4.3 (2): only a segment that covers Last.ACK.sent updates what we echo.
+/// RFC 7323 §4.3 (2): only a segment that covers Last.ACK.sent updates what we echo. One that the
+/// check of timestamps does not look at is not believed about them either.
+//= rfc7323 4.3 S4.3-1
+//= rfc7323 5.3 S5.3-3
 fn update_ts_recent(conn: &mut Connection, seg: &Segment) {
     let Some(timestamps) = seg.options.timestamps else {
         return;
     };
-    if conn.id.marks.has(Marks::TIMESTAMPS) && seg.seq.at_or_before(conn.rx.last_ack_sent) {
+    let checked = !seg.flags.intersects(Flags::RST | Flags::SYN);
+    if checked
+        && conn.id.marks.has(Marks::TIMESTAMPS)
+        && seg.seq.at_or_before(conn.rx.last_ack_sent)
+    {
         conn.rx.ts_recent = timestamps.value;
     }
 }
@@ -146,7 +153,7 @@ fn not_acceptable(
 }
 
 /// Octets that were here already: the next acknowledgment tells the sender so.
-//= rfc2883 4
+//= rfc2883 4 S4-1 S4-3
 fn note_repeated(conn: &mut Connection, seq: SeqNumber, len: u32) {
     if len > 0 {
         conn.rx.repeated = SackBlock {

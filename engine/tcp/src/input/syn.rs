@@ -12,7 +12,7 @@ use byway_wire::tcp::Flags;
 /// A SYN on a synchronised connection is answered with a challenge ACK whatever its sequence
 /// number: a peer that restarted answers that with a reset, an attacker never sees it.
 //= rfc9293 3.10.7.4
-//= rfc5961 4.2
+//= rfc5961 4.2 S4.2-1
 pub(super) fn check(
     conn: &mut Connection,
     seg: &Segment,

@@ -24,7 +24,8 @@ pub(super) fn segment_arrives(
     if !seg.flags.contains(Flags::SYN) {
         return Err(refuse(DropReason::BadFlags, tcp, fx));
     }
-    let agreed = Agreed::from_syn(seg, &tcp.config, conn.id.flow.remote.address.is_v4());
+    let mut agreed = Agreed::from_syn(seg, &tcp.config, conn.id.flow.remote.address.is_v4());
+    agreed.ecn &= conn.asks_for_ecn(&tcp.config);
     conn.agree(&agreed, seg.seq, &tcp.config);
     conn.rx.heard_at_ms = now.as_millis_wrapped();
     if !acks_our_syn {

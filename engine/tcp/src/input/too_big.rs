@@ -16,10 +16,15 @@ impl Connection {
     /// flight (RFC 5927 §7.1), and only downwards. What is in flight and does not fit leaves again in
     /// pieces, at once and without a smaller window: nothing says that the network is busy.
     //= rfc9293 3.7.2
-    //= rfc1191 6.4
+    //= rfc9293 3.9.2.2 MUST-54
+    //= rfc1191 3 S3-1 S3-2 S3-3
+    //= rfc1191 5 S5-1
+    //= rfc8201 4 S4-1 S4-2 S4-3 S4-4 S4-5
     pub fn on_too_big(&mut self, mtu: u32, seq: SeqNumber, tcp: &mut Tcp) {
         let v4 = self.id.flow.local.address.is_v4();
         let (least, headers) = if v4 { (LEAST_V4, 40) } else { (LEAST_V6, 60) };
+        // IPv4 has routers that leave the field empty; IPv6 has none, and no such link.
+        let absurd = !v4 && mtu < least;
         let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
         let options = if timestamps {
             u32::from(TIMESTAMPS_LEN)
@@ -28,7 +33,7 @@ impl Connection {
         };
         let fits = mtu.max(least) - headers - options;
         let quoted = seq.in_window(self.tx.snd_una, self.in_flight());
-        if !quoted || fits >= u32::from(self.tx.mss) {
+        if absurd || !quoted || fits >= u32::from(self.tx.mss) {
             tcp.counters.soft_errors += 1;
             return;
         }

@@ -10,6 +10,7 @@ use byway_wire::tcp::{Flags, SackBlock, WireWindow};
 
 impl Connection {
     /// One ACK for each out-of-order segment: the peer counts them.
+    //= rfc2018 4 S4-3
     pub(super) fn poll_duplicate_ack(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         let owed = self.rx.duplicate_acks.checked_sub(1)?;
         let plan = self.ack_plan(now, tcp);
@@ -24,6 +25,7 @@ impl Connection {
     }
 
     /// A segment that only acknowledges.
+    //= rfc3168 6.1.4 S6.1.4-1
     pub(crate) fn ack_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
         let mut plan = Plan {
             seq: self.tx.snd_nxt,
@@ -112,6 +114,8 @@ impl Connection {
     }
 
     /// A segment without data just left of the peer's window, which it must answer with an ACK.
+    //= rfc9293 3.8.4 SHLD-12
+    //= rfc3168 6.1.6 S6.1.6-1
     pub(crate) fn probe_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
         let mut plan = self.ack_plan(now, tcp);
         plan.seq = self.tx.snd_una - 1;

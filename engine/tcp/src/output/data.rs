@@ -35,12 +35,19 @@ impl Connection {
         Some(self.data_plan(len, with_fin, now, tcp))
     }
 
-    /// Octets that the peer's window leaves.
+    /// Octets that the peer's window leaves; none while it was shrunk below what is in flight.
+    //= rfc9293 3.8.6 MUST-34 SHLD-15
+    //= rfc5681 3.1 S3.1-1
+    //= rfc7323 2.4 S2.4-3
     fn peer_room(&self) -> u32 {
         self.tx.snd_wnd.saturating_sub(self.in_flight())
     }
 
-    /// Octets that the congestion window leaves.
+    /// Octets that the congestion window leaves. What a report of the peer took out of flight makes
+    /// room: with SACK that is what is new in it, without SACK a duplicate ACK is a report.
+    //= rfc5681 3.1 S3.1-1
+    //= rfc5681 3.2 S3.2-4 S3.2-5
+    //= rfc6675 5 S5-3
     fn congestion_room(&self, tcp: &Tcp) -> u32 {
         match tcp.flights.get(self.tx.flight) {
             Some(flight) if flight.board.is_full() => 0,
@@ -56,6 +63,7 @@ impl Connection {
 
     /// The congestion window is what holds data back: acknowledgments of what is in flight now may
     /// let it grow.
+    //= rfc9438 5.8 S5.8-1
     fn note_limited(&mut self, tcp: &mut Tcp) {
         let at = self.tx.snd_nxt;
         if let Some(flight) = tcp.flights.get_mut(self.tx.flight) {
@@ -118,6 +126,7 @@ impl Connection {
             },
             ..Plan::default()
         };
+        //= rfc9293 3.9.1.2 MUST-61 SHLD-27
         if len > 0 && self.tx.snd_nxt + len == self.tx.snd_end {
             plan.flags |= Flags::PSH;
         }
@@ -126,21 +135,26 @@ impl Connection {
         }
         if self.id.marks.has(Marks::ECN) && len > 0 {
             // Only data that is sent for the first time, and no probes of a window.
-            //= rfc3168 6.1.5
+            //= rfc3168 6.1.1 S6.1.1-2 S6.1.1-4
+            //= rfc3168 6.1.6 S6.1.6-1
             plan.ecn_capable = self.peer_room() > 0;
             if self.id.marks.has(Marks::REDUCED) {
+                //= rfc3168 6.1.2 S6.1.2-3
                 self.id.marks.set(Marks::REDUCED, false);
                 plan.flags |= Flags::CWR;
             }
         }
         self.acknowledge(&mut plan, tcp);
         self.id.marks.set(Marks::PROBE_DUE, false);
-        self.note_sent(len + u32::from(with_fin), now, tcp);
+        self.note_sent(len + u32::from(with_fin), with_fin, now, tcp);
         plan
     }
 
     /// Puts a new segment on the scoreboard, and sees to the timer.
-    fn note_sent(&mut self, len: u32, now: Instant, tcp: &mut Tcp) {
+    //= rfc6298 5 S5-2
+    //= rfc8985 4 S4-2
+    //= rfc8985 7.2 S7.2-1
+    fn note_sent(&mut self, len: u32, fin: bool, now: Instant, tcp: &mut Tcp) {
         let first = self.in_flight() == 0;
         let start = self.tx.snd_nxt;
         self.tx.snd_nxt += len;
@@ -148,7 +162,7 @@ impl Connection {
         let Some(flight) = self.flight_mut(tcp) else {
             return;
         };
-        flight.board.push(start, len, now);
+        flight.board.push(start, len, fin, now);
         flight.progress.get_or_insert(now);
         if flight.phase == Phase::Recovery {
             flight.prr.on_sent(len);

@@ -52,6 +52,8 @@ impl Connection {
             }),
             ..Options::default()
         };
+        //= rfc2018 2 S2-2
+        //= rfc2018 4 S4-1 S4-2
         if self.id.marks.has(Marks::SACK) {
             self.report(&mut options, sack_room(timestamps), tcp);
         }
@@ -59,8 +61,8 @@ impl Connection {
     }
 
     /// What arrived twice, then what arrived out of order, as far as there is room.
-    //= rfc2018 4
-    //= rfc2883 4
+    //= rfc2018 4 S4-4
+    //= rfc2883 4 S4-1 S4-2
     fn report(&self, options: &mut Options, room: usize, tcp: &Tcp) {
         let repeated = self.rx.repeated.left != self.rx.repeated.right;
         if repeated {
@@ -78,6 +80,7 @@ impl Connection {
     /// The options of a segment with `len` octets of payload. SACK blocks only go where they fit
     /// beside the payload (RFC 6691 §2): a full segment has no room for them, and the duplicate
     /// ACKs that leave at the same time carry them.
+    //= rfc9293 3.7.1 MUST-16
     fn data_options(&self, len: u32, now: Instant, tcp: &Tcp) -> Options {
         let options = self.segment_options(now, tcp);
         let without = Options {
@@ -98,6 +101,7 @@ impl Connection {
             self.tx.flight = tcp.flights.take()?;
             let flight = tcp.flights.get_mut(self.tx.flight)?;
             flight.algorithm = Algorithm::new(self.id.congestion);
+            flight.rack.expect(self.tx.rtt.least());
             return Some(flight);
         }
         tcp.flights.get_mut(self.tx.flight)

@@ -10,7 +10,11 @@ use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 impl Connection {
-    /// The oldest lost segment, as far as the window allows.
+    /// The oldest lost segment, as far as the window allows. The window of the peer is not asked: it
+    /// was sent within it once.
+    //= rfc9293 3.8.6 SHLD-16 MAY-7
+    //= rfc6675 5 S5-3
+    //= rfc5682 2.1 S2.1-2
     pub(super) fn poll_resend(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         let mss = u32::from(self.tx.mss);
         let fresh = self.fresh_data_fits();
@@ -19,9 +23,13 @@ impl Connection {
         if flight.board.lost() == 0 || flight.pipe() >= cwnd {
             return None;
         }
-        if flight.frto == Frto::Probing && fresh {
-            // F-RTO asks with new data before anything else is sent again (RFC 5682 §2.1).
-            return None;
+        if flight.frto == Frto::Probing {
+            // F-RTO asks with new data before anything else is sent again. Without new data there
+            // is no asking: an ACK of what is sent again now may cover what had arrived.
+            if fresh || self.tx.snd_nxt.after(flight.recover) {
+                return None;
+            }
+            flight.frto = Frto::Off;
         }
         let sent = flight.board.resend_lost(now, mss)?;
         if flight.phase == Phase::Loss {
@@ -31,7 +39,7 @@ impl Connection {
     }
 
     /// A tail loss probe: new data if there is some, else the last segment again.
-    //= rfc8985 7.3
+    //= rfc8985 7.3 S7.3-1 S7.3-2 S7.3-3
     pub(super) fn poll_tail_probe(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         let mss = u32::from(self.tx.mss);
         let fresh = self.fresh_data_fits();
@@ -45,17 +53,20 @@ impl Connection {
             let sent = flight.board.resend_last(now, mss)?;
             self.resend_plan(&sent, now, tcp)
         };
-        let end = self.tx.snd_nxt;
+        let (end, clock) = (self.tx.snd_nxt, tcp.timestamp(now));
         let flight = tcp.flights.get_mut(self.tx.flight)?;
         flight.probe = Some(Probe {
             end,
             resent: !fresh,
+            clock,
         });
         flight.timer = Timer::Retransmission;
         self.tx.rto_deadline = now + self.rto(&tcp.config);
         Some(plan)
     }
 
+    /// It is not marked as ECN-capable: a mark on a copy could be taken for one on the original.
+    //= rfc3168 6.1.5 S6.1.5-1
     fn resend_plan(&mut self, sent: &Sent, now: Instant, tcp: &mut Tcp) -> Plan {
         let fin = sent.end().after(self.tx.snd_end);
         let len = sent.len() - u32::from(fin);

@@ -1,6 +1,6 @@
 //! SYN and SYN-ACK of a connection that we open.
 
-use crate::config::Ecn;
+use crate::config::{Config, Ecn};
 use crate::connection::Tcp;
 use crate::listen::syn_ack_flags;
 use crate::record::{Connection, Marks};
@@ -10,6 +10,8 @@ use crate::time::Instant;
 use byway_wire::tcp::{Flags, Options, Timestamps, WindowScale};
 
 impl Connection {
+    /// Never as ECN-capable.
+    //= rfc3168 6.1.1 S6.1.1-4
     pub(super) fn poll_syn(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         if !self.id.marks.has(Marks::SYN_DUE) {
             // A challenge is answered in SYN-RECEIVED as well.
@@ -40,17 +42,22 @@ impl Connection {
 
     /// ECN is asked for on the first SYN only: one that was not answered may have been dropped for
     /// asking (RFC 3168 §6.1.1.1).
-    //= rfc3168 6.1.1
+    //= rfc3168 6.1.1.1 S6.1.1.1-1
     fn syn_flags(&self, answering: bool, tcp: &Tcp) -> Flags {
         if answering {
             return syn_ack_flags(self.id.marks.has(Marks::ECN));
         }
-        let ask = tcp.config.ecn == Ecn::On && self.tx.backoff == 0;
-        if ask {
+        if self.asks_for_ecn(&tcp.config) {
             Flags::SYN | Flags::ECE | Flags::CWR
         } else {
             Flags::SYN
         }
+    }
+
+    /// Every SYN that we sent asks for ECN.
+    //= rfc3168 6.1.1 S6.1.1-2
+    pub(crate) fn asks_for_ecn(&self, config: &Config) -> bool {
+        config.ecn == Ecn::On && self.tx.backoff == 0
     }
 
     /// What we offer, or of that what the peer's SYN offered as well.

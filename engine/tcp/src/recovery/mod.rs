@@ -25,7 +25,7 @@ use crate::scoreboard::Delivered;
 use crate::segment::Segment;
 use crate::time::{Duration, Instant};
 use byway_wire::SeqNumber;
-use byway_wire::tcp::Flags;
+use byway_wire::tcp::{Flags, SackBlock};
 
 /// One acknowledgment on its way through recovery.
 pub(crate) struct Ack<'s> {
@@ -66,6 +66,7 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
     measure(conn, flight, &mut ack);
     undo::consider(conn, flight, &ack);
     tail::on_ack(conn, flight, &ack);
+    //= rfc8985 4 S4-1
     let newly_lost = if sack {
         rack::on_ack(conn, flight, &ack)
     } else {
@@ -73,7 +74,7 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
     };
     follow_phase(conn, flight, &ack);
     if flight.phase == Phase::Open && flight.board.lost() > 0 {
-        enter(conn, flight, now, clock);
+        enter(conn, flight, now, clock, ack.delivered.octets);
         tcp.counters.fast_retrans += 1;
     }
     grow(conn, flight, &ack, newly_lost, limited);
@@ -108,35 +109,46 @@ fn look_at<'s>(conn: &Connection, seg: &'s Segment, now: Instant, clock: u32) ->
 
 /// Puts the SACK blocks on the scoreboard. Blocks outside of what is in flight are ignored; the
 /// first one may report a duplicate (RFC 2883 §4).
-//= rfc2018 5
-//= rfc2883 4
+//= rfc2018 5 S5-1
+//= rfc6675 5 S5-1
+//= rfc8985 6.2 S6.2-3
 fn take_sack(conn: &Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
+    let una = ack.seg.ack;
     let blocks = ack.seg.options.sack.as_slice();
-    for (i, block) in blocks.iter().enumerate() {
-        if !block.left.before(block.right) || block.right.after(conn.tx.snd_nxt) {
-            continue;
-        }
-        if i == 0 {
-            let below = block.right.at_or_before(ack.seg.ack);
-            let inside = blocks.get(1).is_some_and(|outer| {
-                outer.left.at_or_before(block.left) && block.right.at_or_before(outer.right)
-            });
-            if below || inside {
-                ack.dsack = Some((block.left, block.right));
-                continue;
-            }
-        }
-        if block.left.at_or_after(ack.seg.ack) {
+    if let Some(first) = blocks.first().filter(|first| repeats(first, blocks, una)) {
+        ack.dsack = Some((first.left, first.right));
+    }
+    // Upwards, whatever the order of the option: what one ACK tells all at once is no reordering.
+    let mut from = una;
+    while let Some(block) = blocks
+        .iter()
+        .skip(usize::from(ack.dsack.is_some()))
+        .filter(|block| block.left.at_or_after(from) && block.left.before(block.right))
+        .min_by_key(|block| block.left.offset_from(una))
+    {
+        if block.right.at_or_before(conn.tx.snd_nxt) {
             flight
                 .board
                 .sack(block.left, block.right, &mut ack.delivered);
         }
+        from = block.left + 1;
     }
+}
+
+/// The first block reports octets that arrived twice: below the ACK field, or within the next one.
+//= rfc2883 5 S5-1
+fn repeats(first: &SackBlock, blocks: &[SackBlock], una: SeqNumber) -> bool {
+    let inside = blocks.get(1).is_some_and(|outer| {
+        outer.left.at_or_before(first.left) && first.right.at_or_before(outer.right)
+    });
+    first.left.before(first.right) && (first.right.at_or_before(una) || inside)
 }
 
 /// Measures a round trip: from a segment that was sent once, or, where all were sent again, from
 /// the timestamp that came back, which tells the copies apart (RFC 7323 §4.1).
-//= rfc6298 3
+//= rfc9293 3.8.1 MUST-18
+//= rfc6298 3 S3-1 S3-2
+//= rfc7323 4.1 S4.1-1
 fn measure(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
     ack.rtt = match (ack.delivered.timed, ack.echo) {
         (Some(sent), _) => Some(ack.now.since(sent.at)),
@@ -158,6 +170,9 @@ fn measure(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
 
 /// Recovery is over when everything that was in flight at its start is acknowledged.
 fn follow_phase(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
+    if flight.reduced_at.is_some_and(|at| ack.seg.ack.after(at)) {
+        flight.reduced_at = None;
+    }
     if flight.phase == Phase::Open {
         // Long ago is not lately: keeps the distance within half of the sequence space.
         if flight.scarred && (ack.seg.ack - 1).after(flight.recover) {
@@ -169,32 +184,56 @@ fn follow_phase(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
         return;
     }
     if flight.phase == Phase::Recovery {
-        //= rfc6937 3.1
+        //= rfc6937 3 S3-5
+        //= rfc5681 3.2 S3.2-11
+        //= rfc6582 3.2 S3.2-3
         conn.tx.window.cwnd = conn.tx.window.ssthresh;
     }
     flight.phase = Phase::Open;
     flight.frto = Frto::Off;
     flight.guessed = 0;
     flight.rack.recovery_over();
+    if let Some(undo) = &mut flight.undo {
+        undo.recovery_over(conn.tx.snd_nxt);
+    }
 }
 
 /// A loss was found: recovery begins.
-//= rfc6675 5
-//= rfc5681 3.2
-fn enter(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32) {
+//= rfc6675 5 S5-2
+//= rfc5681 3.2 S3.2-6
+//= rfc5681 4.3 S4.3-1 S4.3-2
+//= rfc6582 3.2 S3.2-2
+//= rfc2018 6 S6-1
+fn enter(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32, delivered: u32) {
     flight.undo = Some(Undo::new(&conn.tx.window, clock));
     flight.scarred = true;
     let mss = u32::from(conn.tx.mss);
     let used = used_window(conn);
-    conn.tx.window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
+    // Marks and losses of one window of data are one sign of congestion.
+    let same_window = |at| flight.board.first().is_some_and(|first| first.before(at));
+    if !flight.reduced_at.is_some_and(same_window) {
+        conn.tx.window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
+    }
+    note_reduction(conn, flight);
     flight.phase = Phase::Recovery;
     flight.recover = conn.tx.snd_nxt;
-    flight.prr = Prr::new(flight.pipe() + flight.board.lost());
+    // What this very acknowledgment delivered was in flight when it was sent (RFC 9937).
+    flight.prr = Prr::new(flight.pipe() + flight.board.lost() + delivered);
+}
+
+/// The window was reduced: the next new data says so, and until that is acknowledged an ECN echo
+/// tells nothing new.
+//= rfc3168 6.1.2 S6.1.2-2 S6.1.2-3
+//= rfc3168 6.1.1 S6.1.1-5
+pub(crate) fn note_reduction(conn: &mut Connection, flight: &mut Flight) {
+    let ecn = conn.id.marks.has(Marks::ECN);
+    conn.id.marks.set(Marks::REDUCED, ecn);
+    flight.reduced_at = Some(conn.tx.snd_nxt);
 }
 
 /// What a reduction starts from: not more than is in flight, or a window that was never filled would
 /// count, and not more than the window, which limited transmit exceeds.
-//= rfc5681 3.2 S3.2-5
+//= rfc5681 3.2 S3.2-7
 pub(crate) fn used_window(conn: &Connection) -> Window {
     let cwnd = conn.tx.window.cwnd.min(conn.in_flight());
     Window {
@@ -204,6 +243,7 @@ pub(crate) fn used_window(conn: &Connection) -> Window {
 }
 
 /// The window after this acknowledgment.
+//= rfc6937 3 S3-3
 fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, newly_lost: u32, limited: bool) {
     let mss = u32::from(conn.tx.mss);
     if flight.phase == Phase::Recovery {
@@ -240,6 +280,7 @@ fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, newly_lost: u
 }
 
 /// The window only grows while it is what limits the sender (RFC 7661 §3).
+//= rfc9438 5.8 S5.8-1
 fn is_limited(conn: &Connection, flight: &Flight) -> bool {
     let held_back = flight
         .limited_at
@@ -248,13 +289,14 @@ fn is_limited(conn: &Connection, flight: &Flight) -> bool {
 }
 
 /// Segments that no longer fit the path are lost, and it is no congestion that lost them.
+//= rfc1191 6.4 S6.4-1
+//= rfc8201 5.4 S5.4-1
 pub(crate) fn on_narrower_path(conn: &mut Connection, tcp: &mut Tcp) {
     let mss = u32::from(conn.tx.mss);
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
-    // A FIN behind a full segment is one octet more.
-    let lost = flight.board.mark_lost(|sent| sent.len() > mss + 1);
+    let lost = flight.board.mark_lost(|sent| sent.payload() > mss);
     if lost > 0 && flight.phase == Phase::Open {
         flight.phase = Phase::Loss;
         flight.recover = conn.tx.snd_nxt;

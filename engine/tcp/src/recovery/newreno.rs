@@ -8,6 +8,8 @@ use crate::record::Connection;
 const DUPLICATE_THRESHOLD: u8 = 3;
 
 /// Each duplicate ACK says that one segment has left the network, not which.
+//= rfc5681 3.2 S3.2-4
+//= rfc6937 3 S3-3
 pub(super) fn guess(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
     let mss = u32::from(conn.tx.mss);
     if ack.advances {
@@ -32,7 +34,8 @@ pub(super) fn guess(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_
 
 /// The third duplicate, or an acknowledgment that stops within what was in flight at the start of
 /// recovery: the oldest segment is lost. Returns its octets.
-//= rfc6582 3.2
+//= rfc6582 3.2 S3.2-4
+//= rfc5681 3.2 S3.2-3
 pub(super) fn detect(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) -> u32 {
     // Duplicates of what a timeout sent again for nothing are no sign of a loss.
     //= rfc6582 3.2 S3.2-1

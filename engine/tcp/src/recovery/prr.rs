@@ -27,7 +27,7 @@ impl Prr {
     }
 
     /// Octets that may be sent now. `safe`: the ACK moved SND.UNA and showed no new loss.
-    //= rfc6937 3.1
+    //= rfc6937 3 S3-1 S3-2 S3-4
     pub(crate) fn on_ack(
         &mut self,
         delivered: u32,
@@ -61,6 +61,7 @@ impl Prr {
 mod tests {
     use super::*;
 
+    //= rfc6937 3 S3-1 S3-4
     #[test]
     fn one_segment_leaves_for_two_that_arrive_when_halving() {
         let mss = 1000;
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(sent, 5 * mss);
     }
 
+    //= rfc6937 3 S3-2
     #[test]
     fn after_heavy_losses_it_grows_back_to_the_threshold() {
         let mss = 1000;

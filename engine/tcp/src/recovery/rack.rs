@@ -4,6 +4,7 @@
 use super::Ack;
 use crate::flight::{Flight, Phase, Timer};
 use crate::record::Connection;
+use crate::scoreboard::Sent;
 use crate::time::{Duration, Instant};
 use byway_wire::SeqNumber;
 
@@ -20,6 +21,9 @@ pub(crate) struct Rack {
     /// RACK.rtt of that segment.
     rtt: Duration,
     min_rtt: Duration,
+    /// What stands for `min_rtt` until it is measured: the record begins anew when nothing is in
+    /// flight, and its first ACK may be that of a copy.
+    likely_rtt: Duration,
     reordering_seen: bool,
     /// RACK.reo_wnd_mult.
     multiplier: u8,
@@ -34,6 +38,7 @@ impl Default for Rack {
             latest: None,
             rtt: Duration::ZERO,
             min_rtt: Duration::MAX,
+            likely_rtt: Duration::ZERO,
             reordering_seen: false,
             multiplier: 1,
             persist: 0,
@@ -43,6 +48,20 @@ impl Default for Rack {
 }
 
 impl Rack {
+    /// Before any measurement: what round trips were like, zero if that is not known.
+    pub(crate) fn expect(&mut self, rtt: Duration) {
+        self.likely_rtt = rtt;
+    }
+
+    /// The shortest round trip, as far as it is known.
+    fn least_rtt(&self) -> Duration {
+        if self.min_rtt == Duration::MAX {
+            self.likely_rtt
+        } else {
+            self.min_rtt
+        }
+    }
+
     /// A measurement.
     pub(crate) fn observe(&mut self, rtt: Duration) {
         self.min_rtt = self.min_rtt.min(rtt);
@@ -57,18 +76,23 @@ impl Rack {
     }
 
     /// Steps 1 to 3: what the acknowledgment says about delivery.
+    //= rfc8985 6.2 S6.2-2
     fn update(&mut self, ack: &Ack<'_>) {
         self.reordering_seen |= ack.delivered.reordered;
-        let Some(sent) = ack.delivered.latest else {
-            return;
-        };
+        // Where the newest is a copy that says nothing, the newest that was sent once still does.
+        for sent in [ack.delivered.timed, ack.delivered.latest].iter().flatten() {
+            self.learn(sent, ack);
+        }
+    }
+
+    fn learn(&mut self, sent: &Sent, ack: &Ack<'_>) {
         let rtt = ack.now.since(sent.at);
         if sent.was_resent() {
             // It may be the original that arrived: then the round trip is shorter than any, or, where
             // the echo is that of the segment itself, older than the copy.
             let age = (rtt.as_nanos() / 1_000_000) as u32;
             let older = |echo: u32| ack.clock.wrapping_sub(echo) > age.wrapping_add(1);
-            if rtt < self.min_rtt || (ack.advances && ack.echo.is_some_and(older)) {
+            if rtt < self.least_rtt() || (ack.advances && ack.echo.is_some_and(older)) {
                 return;
             }
         }
@@ -78,32 +102,32 @@ impl Rack {
         }
     }
 
-    /// Step 4: how long a segment may be late, after a DSACK longer.
-    fn window(&mut self, ack: &Ack<'_>, srtt: Duration, recovering: bool, held: u32) -> Duration {
+    /// Step 4: after a DSACK a segment may be late for longer, by one step a round trip.
+    //= rfc8985 3.3.2 S3.3.2-3
+    fn adapt(&mut self, ack: &Ack<'_>, snd_nxt: SeqNumber) {
         let una = ack.seg.ack;
         if self.dsack_round.is_some_and(|round| una.at_or_after(round)) {
             self.dsack_round = None;
         }
         if ack.dsack.is_some() && self.dsack_round.is_none() {
-            self.dsack_round = Some(una);
+            self.dsack_round = Some(snd_nxt);
             self.multiplier = self.multiplier.saturating_add(1);
             self.persist = PERSIST;
             self.reordering_seen = true;
         }
-        self.allowance(srtt, recovering, held)
     }
 
+    /// How long a segment may be late.
+    //= rfc8985 3.3.2 S3.3.2-1 S3.3.2-2 S3.3.2-4 S3.3.2-5
     fn allowance(&self, srtt: Duration, recovering: bool, held: u32) -> Duration {
         if !self.reordering_seen && (recovering || held >= DUPLICATE_THRESHOLD) {
             return Duration::ZERO;
         }
-        if self.min_rtt == Duration::MAX {
-            return Duration::ZERO;
-        }
-        (self.min_rtt / 4 * u32::from(self.multiplier)).min(srtt)
+        (self.least_rtt() / 4 * u32::from(self.multiplier)).min(srtt)
     }
 
     /// Step 5: marks what is lost; returns the octets and how long until the next one may be.
+    //= rfc8985 6.2 S6.2-4
     fn detect(&self, flight_now: Instant, late: Duration, flight: &mut Lost<'_>) -> u32 {
         let Some((latest_at, latest_end)) = self.latest else {
             return 0;
@@ -138,31 +162,27 @@ struct Lost<'b> {
 
 /// Looks for losses after an acknowledgment; returns the octets newly lost.
 //= rfc8985 6.2
+//= rfc5681 3.2 S3.2-3
 pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) -> u32 {
     flight.rack.update(ack);
-    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
-    let held = flight.board.sacked() / u32::from(conn.tx.mss).max(1);
-    let recovering = flight.phase != Phase::Open;
-    let late = flight.rack.window(ack, srtt, recovering, held);
-    find(conn, flight, ack.now, late)
+    flight.rack.adapt(ack, conn.tx.snd_nxt);
+    find(conn, flight, ack.now)
 }
 
 /// The reordering timer fired: what was merely late is lost now.
-//= rfc8985 6.3
+//= rfc8985 6.2 S6.2-4
 pub(super) fn on_reordering_timeout(
     conn: &mut Connection,
     flight: &mut Flight,
     now: Instant,
 ) -> u32 {
-    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
-    let held = flight.board.sacked() / u32::from(conn.tx.mss).max(1);
-    let late = flight
-        .rack
-        .allowance(srtt, flight.phase != Phase::Open, held);
-    find(conn, flight, now, late)
+    find(conn, flight, now)
 }
 
-fn find(conn: &mut Connection, flight: &mut Flight, now: Instant, late: Duration) -> u32 {
+fn find(conn: &mut Connection, flight: &mut Flight, now: Instant) -> u32 {
+    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
+    let recovering = flight.phase != Phase::Open;
+    let late = flight.rack.allowance(srtt, recovering, flight.board.held());
     if flight.board.sacked() == 0 && flight.board.lost() == 0 {
         // Nothing arrived out of turn.
         if flight.timer == Timer::Reordering {
@@ -184,4 +204,40 @@ fn find(conn: &mut Connection, flight: &mut Flight, now: Instant, late: Duration
         flight.timer = Timer::Retransmission;
     }
     newly
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= rfc8985 3.3.2 S3.3.2-1 S3.3.2-2 S3.3.2-4 S3.3.2-5
+    #[test]
+    fn the_allowance_is_a_quarter_of_the_least_delay_or_nothing_and_bounded() {
+        let ms = Duration::from_millis;
+        let mut rack = Rack::default();
+        assert_eq!(rack.allowance(ms(30), false, 0), ms(0), "nothing measured");
+        rack.observe(ms(20));
+        rack.observe(ms(40));
+        assert_eq!(rack.allowance(ms(30), false, 2), ms(5));
+        assert_eq!(rack.allowance(ms(30), false, 3), ms(0));
+        assert_eq!(rack.allowance(ms(30), true, 0), ms(0));
+        rack.reordering_seen = true;
+        assert_eq!(rack.allowance(ms(30), true, 3), ms(5));
+        rack.multiplier = u8::MAX;
+        assert_eq!(rack.allowance(ms(30), true, 3), ms(30));
+    }
+
+    //= rfc8985 3.3.2 S3.3.2-3
+    #[test]
+    fn a_wider_allowance_lasts_for_sixteen_recoveries() {
+        let mut rack = Rack {
+            multiplier: 5,
+            persist: PERSIST,
+            ..Rack::default()
+        };
+        (1..PERSIST).for_each(|_| rack.recovery_over());
+        assert_eq!(rack.multiplier, 5);
+        rack.recovery_over();
+        assert_eq!(rack.multiplier, 1);
+    }
 }

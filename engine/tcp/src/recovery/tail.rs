@@ -1,7 +1,7 @@
 //! Tail loss probes (RFC 8985 §7): when the end of a burst is lost nothing follows that would tell,
 //! so something is sent to ask.
 
-use super::{Ack, used_window};
+use super::{Ack, note_reduction, used_window};
 use crate::flight::{Flight, Phase};
 use crate::record::{Connection, Marks};
 use crate::time::Duration;
@@ -19,10 +19,12 @@ pub(crate) struct Probe {
     pub(crate) end: SeqNumber,
     /// TLP.is_retrans: it repeated the last segment.
     pub(crate) resent: bool,
+    /// Our clock in timestamp ticks when it left.
+    pub(crate) clock: u32,
 }
 
 /// Until the probe, if one is in order.
-//= rfc8985 7.2
+//= rfc8985 7.2 S7.2-1 S7.2-2
 pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
     let in_order = conn.id.marks.has(Marks::SACK)
         && flight.phase == Phase::Open
@@ -43,14 +45,17 @@ pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
 }
 
 /// Was a probe answered, and did it repair a loss that nobody else would notice?
-//= rfc8985 7.4
+//= rfc8985 7.4.2 S7.4.2-1 S7.4.2-2
 pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
     let Some(probe) = flight.probe else { return };
     if ack.seg.ack.before(probe.end) {
         return;
     }
+    // An echo from before the probe is that of the original.
+    let before = |echo: u32| (echo.wrapping_sub(probe.clock) as i32) < 0;
     let spared = !probe.resent
         || ack.dsack.is_some()
+        || (ack.advances && ack.echo.is_some_and(before))
         || (ack.seg.ack == probe.end && ack.duplicate && ack.seg.options.sack.is_empty());
     if spared {
         flight.probe = None;
@@ -62,6 +67,7 @@ pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) 
         let window = &mut conn.tx.window;
         window.ssthresh = flight.algorithm.as_mut().on_congestion(ack.now, mss, &used);
         window.cwnd = window.cwnd.min(window.ssthresh);
+        note_reduction(conn, flight);
         flight.scarred = true;
         flight.recover = conn.tx.snd_una;
     }

@@ -1,6 +1,6 @@
 //! The one timer of the sender, and what happens when it fires with data in flight.
 
-use super::{Undo, enter, rack, tail, used_window};
+use super::{Undo, enter, note_reduction, rack, tail, used_window};
 use crate::connection::Tcp;
 use crate::flight::{Flight, Frto, Phase, Timer};
 use crate::record::Connection;
@@ -8,7 +8,9 @@ use crate::time::Instant;
 
 /// Arms the timer anew: the tail probe where that comes first, else the RTO. A reordering timer
 /// that is running stays.
-//= rfc6298 5
+//= rfc6298 5 S5-1 S5-7
+//= rfc8985 7.2 S7.2-2
+//= rfc8985 8 S8-1
 pub(crate) fn arm_timer(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
     let rto = conn.rto(&tcp.config);
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
@@ -37,7 +39,7 @@ pub(crate) fn on_timeout(conn: &mut Connection, now: Instant, tcp: &mut Tcp) -> 
         Timer::Reordering => {
             rack::on_reordering_timeout(conn, flight, now);
             if flight.phase == Phase::Open && flight.board.lost() > 0 {
-                enter(conn, flight, now, clock);
+                enter(conn, flight, now, clock, 0);
                 // No acknowledgment is at hand that would let the first retransmission out.
                 conn.tx.window.cwnd = flight.pipe() + u32::from(conn.tx.mss);
                 tcp.counters.fast_retrans += 1;
@@ -60,8 +62,12 @@ pub(crate) fn on_timeout(conn: &mut Connection, now: Instant, tcp: &mut Tcp) -> 
 }
 
 /// Everything that the peer does not hold is lost; one segment at a time until it answers.
-//= rfc5681 3.1
-//= rfc6298 5
+//= rfc5681 3.1 S3.1-9 S3.1-10 S3.1-11
+//= rfc6298 5 S5-5
+//= rfc6582 4 S4-1
+//= rfc2018 5.1 S5.1-1
+//= rfc6675 5.1 S5.1-1 S5.1-2
+//= rfc5682 2.1 S2.1-1
 fn collapse(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32) {
     let mss = u32::from(conn.tx.mss);
     if flight.phase != Phase::Loss {
@@ -78,6 +84,7 @@ fn collapse(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32
     if flight.board.reneged() {
         flight.board.forget_sacks();
     }
+    note_reduction(conn, flight);
     flight.board.mark_lost(|_| true);
     flight.phase = Phase::Loss;
     flight.scarred = true;

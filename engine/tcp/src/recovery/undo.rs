@@ -4,7 +4,8 @@
 use super::Ack;
 use crate::congestion::Window;
 use crate::flight::{Flight, Frto, Phase};
-use crate::record::Connection;
+use crate::record::{Connection, Marks};
+use byway_wire::SeqNumber;
 
 /// What was before the reduction.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Undo {
     resends: i32,
     /// Anything was sent again.
     resent: bool,
+    /// SND.NXT when recovery ended: what comes after the ACK of this is about something else.
+    until: Option<SeqNumber>,
 }
 
 impl Undo {
@@ -25,7 +28,13 @@ impl Undo {
             clock,
             resends: 0,
             resent: false,
+            until: None,
         }
+    }
+
+    /// Recovery is over; its last duplicates may be reported for one more round trip.
+    pub(crate) fn recovery_over(&mut self, snd_nxt: SeqNumber) {
+        self.until = Some(snd_nxt);
     }
 
     /// A segment was sent again.
@@ -40,6 +49,10 @@ pub(super) fn consider(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>
     let Some(undo) = flight.undo.as_mut() else {
         return;
     };
+    if undo.until.is_some_and(|until| ack.seg.ack.after(until)) {
+        flight.undo = None;
+        return;
+    }
     if ack.dsack.is_some() {
         undo.resends -= 1;
     }
@@ -50,7 +63,7 @@ pub(super) fn consider(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>
         && ack
             .echo
             .is_some_and(|echo| (echo.wrapping_sub(undo.clock) as i32) < 0);
-    let forward = follow_frto(flight, ack);
+    let forward = follow_frto(conn, flight, ack);
     if all_needless || original || forward {
         take_back(conn, flight);
     }
@@ -58,8 +71,8 @@ pub(super) fn consider(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>
 
 /// F-RTO, with or without SACK: after a timeout, two new segments instead of old ones; if SND.UNA
 /// then moves over data that was not sent again, the timeout was spurious.
-//= rfc5682 2.1
-fn follow_frto(flight: &mut Flight, ack: &Ack<'_>) -> bool {
+//= rfc5682 2.1 S2.1-2 S2.1-3 S2.1-4
+fn follow_frto(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) -> bool {
     match flight.frto {
         Frto::Off => false,
         Frto::Asked => {
@@ -69,11 +82,17 @@ fn follow_frto(flight: &mut Flight, ack: &Ack<'_>) -> bool {
         }
         Frto::Probing => {
             flight.frto = Frto::Off;
+            if !ack.advances {
+                // It was a loss: room for what is lost beside the two new segments.
+                let three = 3 * u32::from(conn.tx.mss);
+                conn.tx.window.cwnd = conn.tx.window.cwnd.max(three);
+            }
             ack.advances && ack.delivered.original
         }
     }
 }
 
+//= rfc9438 4.9 S4.9-1
 fn take_back(conn: &mut Connection, flight: &mut Flight) {
     let Some(undo) = flight.undo.take() else {
         return;
@@ -86,5 +105,7 @@ fn take_back(conn: &mut Connection, flight: &mut Flight) {
     flight.phase = Phase::Open;
     flight.frto = Frto::Off;
     flight.guessed = 0;
+    flight.reduced_at = None;
+    conn.id.marks.set(Marks::REDUCED, false);
     conn.tx.backoff = 0;
 }

@@ -7,9 +7,9 @@ use byway_tcp::listen::{SynEntry, SynTimeout, SynVerdict};
 use byway_tcp::segment::{Plan, Segment};
 use byway_tcp::time::{Duration, Instant};
 use byway_tcp::time_wait::{TimeWait, TimeWaitVerdict};
-use byway_tcp::{Config, Connection, Secrets, State, Tcp};
-use byway_wire::tcp::Flags;
-use byway_wire::{Address, Endpoint, FlowKey};
+use byway_tcp::{Config, CongestionAlgorithm, Connection, Secrets, State, Tcp};
+use byway_wire::tcp::{Flags, Options, Timestamps, WireWindow};
+use byway_wire::{Address, Endpoint, FlowKey, SeqNumber};
 use std::collections::{BTreeMap, VecDeque};
 
 pub const MSS: u16 = 1460;
@@ -490,6 +490,65 @@ impl Pair {
             .filter(|(d, _)| *d == to_b)
             .map(|(_, p)| p.seg)
             .collect()
+    }
+}
+
+/// A segment without data as `a` would send it now, everything in flight having arrived.
+pub fn from_a(pair: &mut Pair) -> Packet {
+    let timestamps = Timestamps {
+        value: pair.a.timestamp(pair.now),
+        echo: pair.b.timestamp(pair.now),
+    };
+    bare(pair.b.conn().rcv_nxt(), pair.a.conn().rcv_nxt(), timestamps)
+}
+
+/// The same from `b`.
+pub fn from_b(pair: &mut Pair) -> Packet {
+    let timestamps = Timestamps {
+        value: pair.b.timestamp(pair.now),
+        echo: pair.a.timestamp(pair.now),
+    };
+    bare(pair.a.conn().rcv_nxt(), pair.b.conn().rcv_nxt(), timestamps)
+}
+
+fn bare(seq: SeqNumber, ack: SeqNumber, timestamps: Timestamps) -> Packet {
+    Packet {
+        ecn_capable: false,
+        seg: Segment {
+            seq,
+            ack,
+            flags: Flags::ACK,
+            window: WireWindow(0xffff),
+            options: Options {
+                timestamps: Some(timestamps),
+                ..Options::default()
+            },
+            ..Segment::default()
+        },
+        data: vec![],
+    }
+}
+
+pub fn with_data(mut packet: Packet, data: &[u8]) -> Packet {
+    packet.seg.payload_len = data.len() as u32;
+    packet.data = data.to_vec();
+    packet
+}
+
+/// A connecting end and the SYN it sent.
+pub fn connecting(flow: FlowKey, config: Config) -> (End, Segment) {
+    let mut end = End::new(config, flow, 5);
+    end.connect(Instant::from_nanos(0));
+    let syn = end.poll(Instant::from_nanos(0)).remove(0).seg;
+    (end, syn)
+}
+
+/// Without SACK, and with Reno: what RFC 5681 and RFC 6582 describe.
+pub fn classic() -> Config {
+    Config {
+        sack: false,
+        congestion: CongestionAlgorithm::Reno,
+        ..Config::default()
     }
 }
 
