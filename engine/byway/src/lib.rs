@@ -66,6 +66,7 @@ pub use byway_stack::config::Limits;
 pub use byway_stack::context::{ConnId, ConnectError, Context};
 pub use byway_stack::port::PortStats;
 pub use byway_stack::service::Service;
+pub use byway_tcp::CongestionAlgorithm;
 pub use byway_tcp::effects::CloseReason;
 pub use byway_tcp::time;
 pub use byway_tcp::{Config as TcpConfig, Info};

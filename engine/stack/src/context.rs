@@ -2,8 +2,8 @@
 
 use crate::core::{Core, Phase, flag};
 use crate::counters::Counters;
-use byway_tcp::Info;
 use byway_tcp::time::Instant;
+use byway_tcp::{CongestionAlgorithm, Connection, Info};
 use byway_wire::{Endpoint, FlowKey};
 
 /// Names a connection of a shard. The generation tells a connection from the next one that uses
@@ -143,6 +143,41 @@ impl<'a> Context<'a> {
         let Some(index) = self.current else { return };
         if !self.core.has(index, flag::ENDING) && self.core.set(index, how) {
             self.core.closing.push_back(index);
+        }
+    }
+
+    /// Small segments wait for an acknowledgment (Nagle), or leave at once (the default).
+    pub fn set_nagle(&mut self, on: bool) {
+        self.set_up(|conn, _, _| conn.set_nagle(on));
+    }
+
+    /// Only full segments leave while this is on; what is left over leaves when it is off again.
+    pub fn set_cork(&mut self, on: bool) {
+        self.set_up(|conn, _, _| conn.set_cork(on));
+    }
+
+    /// A peer that is silent for long is probed, and the connection given up when it does not
+    /// answer; off by default. The times are those of the configuration.
+    pub fn set_keep_alive(&mut self, on: bool) {
+        self.set_up(|conn, now, config| conn.set_keep_alive(on, now, config));
+    }
+
+    /// How the congestion window grows, from the next time that nothing is in flight.
+    pub fn set_congestion(&mut self, algorithm: CongestionAlgorithm) {
+        self.set_up(|conn, _, _| conn.set_congestion(algorithm));
+    }
+
+    /// Changes the current connection, then sees to its timer and to what it may send now.
+    fn set_up(&mut self, change: impl FnOnce(&mut Connection, Instant, &byway_tcp::Config)) {
+        let Some(index) = self.current else { return };
+        let core = &mut *self.core;
+        if core.has(index, flag::OVER | flag::LINGERS) {
+            return;
+        }
+        if let Some(conn) = core.connections.get_mut(index) {
+            change(conn, core.now, &core.tcp.config);
+            core.arm(index);
+            core.mark_dirty(index);
         }
     }
 

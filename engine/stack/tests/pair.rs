@@ -35,6 +35,53 @@ fn bytes_come_back_and_an_idle_connection_holds_nothing() {
     assert_eq!(world.client.tcp_counters().retrans_segs, 0);
 }
 
+#[test]
+fn a_cork_holds_back_what_fills_no_segment() {
+    let mut world = World::new();
+    let (id, peer) = world.connect();
+    world.client_probe.on(id, |conn| {
+        conn.set_cork(true);
+        assert_eq!(conn.send(b"a part"), 6);
+    });
+    world.settle();
+    assert_eq!(world.server_probe.received(peer), b"");
+    world.client_probe.on(id, |conn| conn.set_cork(false));
+    world.settle();
+    assert_eq!(world.server_probe.received(peer), b"a part");
+}
+
+#[test]
+fn nagle_and_the_congestion_algorithm_are_the_services_to_choose() {
+    let mut world = World::new();
+    let (id, peer) = world.connect();
+    world.delay(Duration::from_millis(5));
+    world.client_probe.on(id, |conn| {
+        conn.set_nagle(true);
+        conn.set_congestion(byway_tcp::CongestionAlgorithm::Reno);
+        assert_eq!(conn.send(b"first"), 5);
+    });
+    world.pass(Duration::from_millis(1));
+    let before = world.client.tcp_counters().out_segs;
+    world
+        .client_probe
+        .on(id, |conn| assert_eq!(conn.send(b"second"), 6));
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.client.tcp_counters().out_segs, before, "it waits");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.server_probe.received(peer), b"firstsecond");
+}
+
+#[test]
+fn keep_alive_asks_a_silent_peer() {
+    let mut world = World::new();
+    let (id, _) = world.connect();
+    world.client_probe.on(id, |conn| conn.set_keep_alive(true));
+    world.settle();
+    world.pass(Duration::from_secs(2 * 3600 + 60));
+    assert_eq!(world.client.tcp_counters().keep_alives, 1);
+    assert_eq!(world.client.connections(), 1, "the peer answered");
+}
+
 /// Segments cross from block to block after even and odd numbers of octets.
 #[test]
 fn a_segment_may_begin_anywhere_in_a_block() {
