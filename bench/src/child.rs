@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks at whether the user wants to stop.
@@ -33,6 +33,8 @@ pub(crate) struct Child {
     process: std::process::Child,
     lines: Receiver<String>,
     complaints: Arc<Mutex<VecDeque<String>>>,
+    /// Collects the complaints.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Child {
@@ -55,7 +57,7 @@ impl Child {
             thread::spawn(move || each_line(out, |line| drop(sender.send(line))));
         }
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(err) = process.stderr.take() {
+        let reader = process.stderr.take().map(|err| {
             let kept = Arc::clone(&complaints);
             thread::spawn(move || {
                 each_line(err, |line| {
@@ -65,13 +67,14 @@ impl Child {
                     }
                     kept.push_back(line);
                 });
-            });
-        }
+            })
+        });
         Ok(Self {
             name,
             process,
             lines,
             complaints,
+            reader,
         })
     }
 
@@ -164,6 +167,21 @@ impl Child {
     /// # Errors
     /// When it had to be killed, or had ended before with an error.
     pub(crate) fn stop(mut self) -> Result<(), BenchError> {
+        self.end()
+    }
+
+    /// As [`stop`](Self::stop); returns what the child wrote to standard error, its last words
+    /// included.
+    pub(crate) fn stop_with_words(mut self) -> Result<Vec<String>, BenchError> {
+        self.end()?;
+        if let Some(reader) = self.reader.take() {
+            // It ends with the pipe; that it panicked would show as missing words.
+            reader.join().ok();
+        }
+        Ok(self.complaints())
+    }
+
+    fn end(&mut self) -> Result<(), BenchError> {
         let early = self.process.try_wait().ok().flatten();
         if let Some(status) = early {
             return Err(self.failure(&format!("had ended before it was told to ({status})")));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   rr, demo      what the commands `byway bench rr` and `byway demo` do
+//!   goodput       what `byway bench goodput` does: both ends of a transfer over bad paths
 //!   runner        rounds, interleaved; each with a fresh target and a fresh generator as children
 //!   target        who answers: an epoll server, `byway serve`, an address
 //!   generator     who asks: kernel sockets, Byway over AF_XDP
@@ -18,6 +19,7 @@ pub mod demo;
 pub mod environment;
 mod error;
 pub mod generator;
+pub mod goodput;
 pub mod hgrm;
 mod limits;
 mod pattern;

@@ -1,8 +1,5 @@
 //! What the user sees while it runs: one line that changes on a terminal, a line a step elsewhere.
 
-use crate::result::Round;
-use crate::scenario::Cell;
-use crate::table::grouped;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -10,27 +7,24 @@ use std::time::{Duration, Instant};
 pub(crate) struct Progress {
     steps: usize,
     done: usize,
-    rounds: u32,
     started: Instant,
     terminal: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(steps: usize, rounds: u32) -> Self {
+    pub(crate) fn new(steps: usize) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self {
             steps,
             done: 0,
-            rounds,
             started: Instant::now(),
             terminal,
         }
     }
 
-    /// A cell starts.
-    pub(crate) fn begin(&self, round: u32, cell: &Cell) {
+    /// A step starts.
+    pub(crate) fn begin(&self, name: &str) {
         if self.terminal {
-            let name = self.name(round, cell);
             let left = match self.remaining() {
                 Some(left) => format!("  about {} s left", left.as_secs() + 1),
                 None => String::new(),
@@ -39,32 +33,12 @@ impl Progress {
         }
     }
 
-    /// A cell ended.
-    pub(crate) fn end(&mut self, round: u32, cell: &Cell, outcome: &Round) {
+    /// A step ended.
+    pub(crate) fn end(&mut self, name: &str, said: &str) {
         self.done += 1;
         if !self.terminal {
-            let name = self.name(round, cell);
-            let said = match &outcome.failure {
-                Some(why) => format!("failed: {}", why.lines().next().unwrap_or_default()),
-                None => format!(
-                    "{} requests/s, p50 {:.1} us",
-                    grouped(outcome.rate_per_s),
-                    outcome.latency_us.p50
-                ),
-            };
             eprintln!("[{}/{}] {name}: {said}", self.done, self.steps);
         }
-    }
-
-    fn name(&self, round: u32, cell: &Cell) -> String {
-        format!(
-            "round {} of {}, {}, {}, {}",
-            round + 1,
-            self.rounds,
-            crate::table::connections(cell.connections),
-            cell.generator.title(),
-            cell.target.name()
-        )
     }
 
     fn remaining(&self) -> Option<Duration> {

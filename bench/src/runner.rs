@@ -9,6 +9,7 @@ use crate::progress::Progress;
 use crate::result::{Offloads, Parameters, ResultFile, Round, Run, SCHEMA, compare};
 use crate::rr::RrOptions;
 use crate::scenario::{Cell, Generator, round_order};
+use crate::table::{connections, grouped};
 use crate::target::{self, Launch};
 use crate::{cpu, warnings};
 use std::collections::HashMap;
@@ -78,12 +79,13 @@ impl<'a> Runner<'a> {
     pub(crate) fn run(mut self, cells: &[Cell]) -> Result<ResultFile, BenchError> {
         let environment = Environment::read(self.bed.interfaces());
         let rounds = self.options.rounds;
-        let mut progress = Progress::new(cells.len() * rounds as usize, rounds);
+        let mut progress = Progress::new(cells.len() * rounds as usize);
         for number in 0..rounds {
             for cell in round_order(cells, number) {
-                progress.begin(number, &cell);
+                let name = step(number, rounds, &cell);
+                progress.begin(&name);
                 let round = self.round(number, &cell)?;
-                progress.end(number, &cell, &round);
+                progress.end(&name, &said(&round));
                 self.records.entry(cell).or_default().rounds.push(round);
             }
         }
@@ -197,5 +199,28 @@ impl<'a> Runner<'a> {
             command.args(["--interface", interface, "--mode", &self.options.mode]);
         }
         Ok(command)
+    }
+}
+
+/// What is measured, for people.
+fn step(round: u32, rounds: u32, cell: &Cell) -> String {
+    format!(
+        "round {} of {rounds}, {}, {}, {}",
+        round + 1,
+        connections(cell.connections),
+        cell.generator.title(),
+        cell.target.name()
+    )
+}
+
+/// What came of it, for people.
+fn said(round: &Round) -> String {
+    match &round.failure {
+        Some(why) => format!("failed: {}", why.lines().next().unwrap_or_default()),
+        None => format!(
+            "{} requests/s, p50 {:.1} us",
+            grouped(round.rate_per_s),
+            round.latency_us.p50
+        ),
     }
 }

@@ -3,13 +3,14 @@
 use crate::addresses::{self, Wish};
 use crate::control::Control;
 use crate::control::netlink::{Link, Netlink};
-use crate::engine::{Engine, Parts, Report};
+use crate::engine::{Engine, Listening, Parts, Report};
 use crate::notice::{Notice, Notices};
-use crate::{Limits, Mode, Service, SetupError, TcpConfig};
+use crate::{ConnOptions, Dscp, Limits, Mode, Service, SetupError, TcpConfig};
 use byway_stack::config::ShardConfig;
 use byway_stack::flow_table::MAX_RECORDS;
 use byway_wire::Endpoint;
 use byway_wire::ethernet::MacAddr;
+use byway_wire::ip::Treatment;
 use byway_xdp::{Opened, Steering, XdpConfig, XdpPort};
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -26,11 +27,12 @@ pub struct EngineBuilder {
     queues: Option<RangeInclusive<u32>>,
     in_flight: u32,
     cpu: Option<usize>,
-    listeners: Vec<(Wish, u16)>,
+    listeners: Vec<(Wish, u16, ConnOptions)>,
     services: Vec<Box<dyn Service + Send>>,
     ephemeral: RangeInclusive<u16>,
     limits: Limits,
     tcp: TcpConfig,
+    treatment: Treatment,
     trust_unfilled_checksums: bool,
     linger: Duration,
     spin: Duration,
@@ -50,6 +52,7 @@ impl EngineBuilder {
             ephemeral: 61_000..=65_535,
             limits: Limits::default(),
             tcp: TcpConfig::default(),
+            treatment: Treatment::default(),
             trust_unfilled_checksums: false,
             linger: Duration::from_secs(3),
             spin: Duration::from_millis(1),
@@ -105,16 +108,30 @@ impl EngineBuilder {
         service: S,
     ) -> Self {
         let index = self.services.len() as u16;
-        self.listeners
-            .extend(at.into_iter().map(|address| (Wish::At(address), index)));
+        self.listeners.extend(
+            at.into_iter()
+                .map(|address| (Wish::At(address), index, PLAIN)),
+        );
         self.service(service)
     }
 
     /// Accepts connections at a port of every address that the interface has.
     pub fn listen_everywhere<S: Service + Send + 'static>(mut self, port: u16, service: S) -> Self {
         self.listeners
-            .push((Wish::Everywhere(port), self.services.len() as u16));
+            .push((Wish::Everywhere(port), self.services.len() as u16, PLAIN));
         self.service(service)
+    }
+
+    /// Sets up the connections that the service named last accepts: congestion control, Nagle,
+    /// keep-alive, user timeout, DSCP and TTL, where they are not to be as for all others.
+    pub fn connection_options(mut self, options: ConnOptions) -> Self {
+        let last = self.services.len().wrapping_sub(1) as u16;
+        for (_, service, of) in &mut self.listeners {
+            if *service == last {
+                *of = options;
+            }
+        }
+        self
     }
 
     /// A service that accepts nothing: it opens connections, from
@@ -141,6 +158,21 @@ impl EngineBuilder {
     /// Parameters of TCP.
     pub fn tcp(mut self, config: TcpConfig) -> Self {
         self.tcp = config;
+        self
+    }
+
+    /// The Differentiated Services codepoint of what the engine sends, unless a listener or a
+    /// connection chooses otherwise. Default: zero.
+    pub fn dscp(mut self, dscp: Dscp) -> Self {
+        self.treatment.dscp = dscp;
+        self
+    }
+
+    /// The TTL or hop limit of what the engine sends, unless a listener or a connection chooses
+    /// otherwise; zero is taken as one. Default: 64.
+    //= rfc9293 3.9.2 MUST-49
+    pub fn hop_limit(mut self, hop_limit: u8) -> Self {
+        self.treatment.hop_limit = hop_limit.max(1);
         self
     }
 
@@ -192,7 +224,7 @@ impl EngineBuilder {
         config.steering = Steering {
             listen: listening
                 .iter()
-                .map(|(address, _)| Endpoint::from(*address))
+                .map(|wanted| Endpoint::from(wanted.address))
                 .collect(),
             ephemeral: self.ephemeral.clone(),
             local: local.clone(),
@@ -301,23 +333,27 @@ impl EngineBuilder {
     }
 
     /// Every address that is listened on, with the service it is for.
-    fn listening(&self, local: &[IpAddr]) -> Result<Vec<(SocketAddr, u16)>, SetupError> {
-        let mut all: Vec<(SocketAddr, u16)> = Vec::new();
-        for (wish, service) in &self.listeners {
+    fn listening(&self, local: &[IpAddr]) -> Result<Vec<Listening>, SetupError> {
+        let mut all: Vec<Listening> = Vec::new();
+        for (wish, service, options) in &self.listeners {
             for address in addresses::expand(*wish, local, &self.interface)? {
-                if all.iter().any(|(other, _)| *other == address) {
+                if all.iter().any(|other| other.address == address) {
                     let hint = "give every service an address or a port of its own";
                     let step = format!("address {address}");
                     return Err(SetupError::new(step, "it is listened on twice", hint));
                 }
-                all.push((address, *service));
+                all.push(Listening {
+                    address,
+                    service: *service,
+                    options: *options,
+                });
             }
         }
         Ok(all)
     }
 
     /// Tells what of the kernel's will suffer.
-    fn look_around(&self, listening: &[(SocketAddr, u16)], notices: &Record) {
+    fn look_around(&self, listening: &[Listening], notices: &Record) {
         if let Some(kernel) = addresses::kernel_ports()
             && !self.ephemeral.is_empty()
             && self.ephemeral.start() <= kernel.end()
@@ -329,7 +365,7 @@ impl EngineBuilder {
             });
         }
         let kernel = addresses::kernel_listeners();
-        for (address, _) in listening {
+        for Listening { address, .. } in listening {
             if kernel
                 .iter()
                 .any(|other| addresses::shadows(*address, *other))
@@ -356,6 +392,7 @@ impl EngineBuilder {
         config.addresses = local.iter().map(|address| (*address).into()).collect();
         config.mac = Some(MacAddr(opened.mac));
         config.mtu = mtu;
+        config.treatment = self.treatment;
         config.ephemeral = self.ephemeral.clone();
         config.trust_unfilled_checksums = self.trust_unfilled_checksums;
         config.spin = self.spin;
@@ -363,12 +400,7 @@ impl EngineBuilder {
         Ok(config)
     }
 
-    fn report(
-        &self,
-        opened: &Opened,
-        listening: &[(SocketAddr, u16)],
-        notices: Vec<Notice>,
-    ) -> Report {
+    fn report(&self, opened: &Opened, listening: &[Listening], notices: Vec<Notice>) -> Report {
         Report {
             interface: self.interface.clone(),
             mode: opened.mode,
@@ -376,11 +408,21 @@ impl EngineBuilder {
             queues: opened.queues.clone(),
             mtu: opened.mtu,
             mac: opened.mac,
-            listening: listening.iter().map(|(address, _)| *address).collect(),
+            listening: listening.iter().map(|wanted| wanted.address).collect(),
             notices,
         }
     }
 }
+
+/// The options of a listener that says nothing about them.
+const PLAIN: ConnOptions = ConnOptions {
+    congestion: None,
+    nagle: None,
+    keep_alive: None,
+    user_timeout: None,
+    dscp: None,
+    hop_limit: None,
+};
 
 /// Octets of a send or receive buffer; window scaling ends at 1 GiB (RFC 7323 §2.3).
 const BUFFERS: RangeInclusive<u32> = 4096..=1 << 30;
@@ -510,6 +552,25 @@ mod tests {
             error.to_string(),
             "address 10.0.0.1:7: it is listened on twice"
         );
+    }
+
+    #[test]
+    fn options_are_those_of_the_service_named_last() {
+        let local = ["10.0.0.1".parse().unwrap()];
+        let options = ConnOptions {
+            nagle: Some(true),
+            ..ConnOptions::default()
+        };
+        let builder = EngineBuilder::new()
+            .listen(at("10.0.0.1:7"), Nothing)
+            .listen_each([at("10.0.0.1:8"), at("10.0.0.1:9")], Nothing)
+            .connection_options(options)
+            .listen_everywhere(10, Nothing);
+        let listening = builder.listening(&local).unwrap();
+        let chosen: Vec<bool> = listening.iter().map(|l| l.options == options).collect();
+        assert_eq!(chosen, [false, true, true, false]);
+        let nobody = EngineBuilder::new().connection_options(options);
+        assert!(nobody.listening(&local).unwrap().is_empty());
     }
 
     #[test]

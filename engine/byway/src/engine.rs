@@ -4,7 +4,7 @@ use crate::builder::EngineBuilder;
 use crate::control::Control;
 use crate::notice::Notice;
 use crate::summary::Summary;
-use crate::{Mode, Service, SetupError};
+use crate::{ConnOptions, Mode, Service, SetupError};
 use byway_stack::clock::MonotonicClock;
 use byway_stack::config::ShardConfig;
 use byway_stack::shard::Shard;
@@ -34,9 +34,17 @@ pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) shard: ShardConfig,
     pub(crate) services: Vec<Box<dyn Service + Send>>,
-    pub(crate) listening: Vec<(SocketAddr, u16)>,
+    pub(crate) listening: Vec<Listening>,
     pub(crate) cpu: Option<usize>,
     pub(crate) report: Report,
+}
+
+/// Where a service accepts connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) service: u16,
+    pub(crate) options: ConnOptions,
 }
 
 /// What was set up.
@@ -93,8 +101,13 @@ impl Engine {
         for service in services {
             shard.add_service(service);
         }
-        for (address, service) in listening {
-            if !shard.listen(Endpoint::from(address), service) {
+        for Listening {
+            address,
+            service,
+            options,
+        } in listening
+        {
+            if !shard.listen_with(Endpoint::from(address), service, &options) {
                 let hint = "raise `Limits::listeners`";
                 let step = format!("address {address}");
                 return Err(SetupError::new(step, "too many listeners", hint));

@@ -4,9 +4,10 @@ use crate::context::{ConnId, ConnectError};
 use crate::core::{Core, NO_PATH, Phase, Waiting, flag};
 use crate::flow_table::Record;
 use crate::mailbox::ResolveRequest;
+use crate::options::ConnOptions;
 use crate::path::Path;
 use byway_tcp::Connection;
-use byway_wire::ip::is_no_host;
+use byway_wire::ip::{Treatment, is_no_host};
 use byway_wire::{Address, Endpoint, FlowKey};
 
 /// Local ports that are tried before there is said to be none.
@@ -20,6 +21,7 @@ impl Core {
         remote: Endpoint,
         local: Option<Endpoint>,
         token: u64,
+        options: &ConnOptions,
     ) -> Result<ConnId, ConnectError> {
         if self.phase != Phase::Running {
             return Err(ConnectError::Stopping);
@@ -35,47 +37,59 @@ impl Core {
         if route.is_none() && self.waiting.len() >= self.config.limits.waiting_for_path as usize {
             return Err(ConnectError::TooManyWaiting);
         }
-        let address = self.local_address(&remote, local, route.map(|route| route.local))?;
+        let named = local.map(|local| local.address);
+        let named = named.filter(|address| !address.is_unspecified());
+        let address = named
+            .or_else(|| self.local_address(&remote.address, route.map(|route| route.local)))
+            .filter(|address| address.is_v4() == remote.address.is_v4())
+            .ok_or(ConnectError::NoAddress)?;
         let port = local.map_or(0, |local| local.port);
         let flow = self.free_flow(address, port, remote)?;
-        let path = route.map(|route| route.path);
+        let treatment = options.treatment(self.config.treatment);
+        let path = route.and_then(|route| self.paths.get(route.path));
+        let mtu = self.mtu_to(&remote.address);
+        let path = path.map(|path| Path {
+            treatment,
+            mtu: path.mtu.min(mtu),
+            ..*path
+        });
         let mss = self.mss(path, &flow);
         let conn = Connection::connect(flow, mss, self.now, &mut self.tcp);
         let index = self
-            .add_connection(conn, service, path.unwrap_or(NO_PATH), token)
+            .add_connection(conn, service, NO_PATH, token)
             .ok_or(ConnectError::TableFull)?;
+        self.set_up(index, options);
         let hash = self.table.hash(&flow);
         self.table.insert(hash, Record::Connection(index));
         let id = ConnId {
             index,
             generation: self.connections.generation(index),
         };
-        match path {
-            Some(path) => {
-                self.paths.share(path);
-                self.mark_dirty(index);
-            }
-            None => self.wait_for_path(id, remote.address, local.map(|local| local.address)),
+        match (path, route) {
+            (Some(path), Some(route)) => self.start_on(index, path, route.path),
+            _ => self.wait_for_path(id, remote.address, named, treatment),
         }
         Ok(id)
     }
 
-    /// The address asked for, else that of the route, else one of ours.
-    //= rfc9293 3.9.1.1 MUST-43
-    fn local_address(
-        &self,
-        remote: &Endpoint,
-        local: Option<Endpoint>,
-        routed: Option<Address>,
-    ) -> Result<Address, ConnectError> {
-        let asked = local
-            .map(|local| local.address)
-            .filter(|address| !address.is_unspecified());
-        asked
+    /// The connection has its path: the SYN leaves. At the limit on paths it goes the way of the
+    /// route, which is there already, without a treatment of its own.
+    fn start_on(&mut self, index: u32, path: Path, route: u16) {
+        if !self.take_path(index, path) {
+            self.paths.share(route);
+            self.conn(index).owner_mut().path = route;
+        }
+        self.mark_dirty(index);
+    }
+
+    /// The address to open a connection from when the application names none: the one that the
+    /// kernel would choose for the route, if segments to it reach us, else one of ours.
+    //= rfc9293 3.9.1.1 MUST-43 MUST-44
+    fn local_address(&self, remote: &Address, routed: Option<Address>) -> Option<Address> {
+        routed
+            .filter(|address| self.listeners.is_ours(address))
+            .or_else(|| self.listeners.some_address(remote))
             .or(routed)
-            .or_else(|| self.listeners.some_address(&remote.address))
-            .filter(|address| address.is_v4() == remote.address.is_v4())
-            .ok_or(ConnectError::NoAddress)
     }
 
     /// A flow that nobody speaks for: with `port`, or with the next ephemeral one that is free. It is
@@ -116,23 +130,37 @@ impl Core {
     }
 
     /// The largest segment for a flow on a path, or on one like those learned from frames.
-    fn mss(&self, path: Option<u16>, flow: &FlowKey) -> u16 {
-        let mtu = path
-            .and_then(|path| self.paths.get(path))
-            .map_or(self.config.mtu, |p| p.mtu);
-        Path {
+    fn mss(&self, path: Option<Path>, flow: &FlowKey) -> u16 {
+        let assumed = || Path {
             link: Default::default(),
-            mtu,
-        }
-        .mss(flow.local.address.is_v4())
+            mtu: self.mtu_to(&flow.remote.address),
+            treatment: self.config.treatment,
+        };
+        path.unwrap_or_else(assumed).mss(flow.local.address.is_v4())
     }
 
-    fn wait_for_path(&mut self, id: ConnId, remote: Address, local: Option<Address>) {
+    fn wait_for_path(
+        &mut self,
+        id: ConnId,
+        remote: Address,
+        named: Option<Address>,
+        treatment: Treatment,
+    ) {
         self.set(id.index, flag::WAITING);
         let asked_already = self.waiting.iter().any(|waiting| waiting.remote == remote);
-        let until = self.now + self.config.limits.path_timeout;
-        self.waiting.push_back(Waiting { id, remote, until });
-        if !asked_already && !self.mailbox.request(ResolveRequest { remote, local }) {
+        self.waiting.push_back(Waiting {
+            id,
+            remote,
+            named: named.is_some(),
+            treatment,
+            until: self.now + self.config.limits.path_timeout,
+        });
+        let request = ResolveRequest {
+            remote,
+            local: named,
+            doubted: false,
+        };
+        if !asked_already && !self.mailbox.request(request) {
             self.counters.request_lost += 1;
         }
     }
@@ -142,46 +170,71 @@ impl Core {
         let Some(route) = self.paths.route(remote) else {
             return;
         };
-        for id in self.take_waiting(|waiting| waiting.remote == *remote) {
-            self.clear(id.index, flag::WAITING);
-            self.paths.share(route.path);
-            self.fit_to_path(id.index, route.path);
-            self.conn(id.index).owner_mut().path = route.path;
-            self.mark_dirty(id.index);
+        let Some(&path) = self.paths.get(route.path) else {
+            return;
+        };
+        let mtu = self.mtu_to(remote);
+        for waiting in self.take_waiting(|waiting| waiting.remote == *remote) {
+            let index = waiting.id.index;
+            self.clear(index, flag::WAITING);
+            let local = self
+                .local_address(remote, Some(route.local))
+                .filter(|_| !waiting.named);
+            let treatment = waiting.treatment;
+            let path = Path {
+                treatment,
+                mtu: path.mtu.min(mtu),
+                ..path
+            };
+            self.fit_to_path(index, path, local);
+            self.start_on(index, path, route.path);
         }
     }
 
-    /// The first SYN of a connection says the largest segment; it was not sent yet, so a path that
-    /// is not as assumed makes it a new connection, with what was asked of the old one.
-    fn fit_to_path(&mut self, index: u32, path: u16) {
-        let flow = *self.conn(index).flow();
+    /// The first SYN of a connection says the largest segment and where it comes from; it was not
+    /// sent yet, so a path that is not as assumed makes it begin anew.
+    fn fit_to_path(&mut self, index: u32, path: Path, local: Option<Address>) {
+        let old = *self.conn(index).flow();
+        // Nobody else waits at this port with the new address, or the old one has to do.
+        let flow = local
+            .filter(|address| *address != old.local.address)
+            .and_then(|address| {
+                self.free_flow(address, old.local.port, old.remote)
+                    .or_else(|_| self.free_flow(address, 0, old.remote))
+                    .ok()
+            })
+            .unwrap_or(old);
         let mss = self.mss(Some(path), &flow);
-        if mss == self.mss(None, &flow) {
+        let assumed = self
+            .connections
+            .get(index)
+            .map(|conn| conn.info(&self.tcp).mss);
+        if flow == old && Some(mss) == assumed {
             return;
         }
-        let mut conn = Connection::connect(flow, mss, self.now, &mut self.tcp);
-        self.tcp.counters.active_opens -= 1;
-        let old = self.conn(index);
-        conn.queue(old.buffered());
-        if old.is_shut_down() {
-            conn.shutdown();
-        }
-        *conn.owner_mut() = *old.owner();
-        *old = conn;
+        let hash = self.table.hash(&old);
+        self.table.remove(hash, Record::Connection(index));
+        let conn = self
+            .connections
+            .get_mut(index)
+            .expect("it was found waiting");
+        conn.begin_anew(flow, mss, self.now, &mut self.tcp);
+        let hash = self.table.hash(&flow);
+        self.table.insert(hash, Record::Connection(index));
     }
 
     /// Takes out those connections, still there, whose wait for a path is over in some way.
-    pub(crate) fn take_waiting(&mut self, over: impl Fn(&Waiting) -> bool) -> Vec<ConnId> {
+    pub(crate) fn take_waiting(&mut self, over: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         if self.waiting.iter().any(&over) {
             self.waiting.retain(|waiting| {
                 let stays = !over(waiting);
                 if !stays {
-                    taken.push(waiting.id);
+                    taken.push(*waiting);
                 }
                 stays
             });
-            taken.retain(|id| self.resolve(*id).is_some());
+            taken.retain(|waiting: &Waiting| self.resolve(waiting.id).is_some());
         }
         taken
     }

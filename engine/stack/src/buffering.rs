@@ -4,13 +4,33 @@
 //! from a segment, so whether there is room is asked *before* TCP sees the segment: when the blocks
 //! left could not hold all of its payload, it is dropped as if the network had lost it. What is out
 //! of order may use only part of the pool, so that the segment that fills the gap finds room.
+//!
+//! Readers that stop must not starve those that go on. Once the pool is half used, windows grow to a
+//! share of what is free and no further: the more is held, the less each may hold. What was announced
+//! before may be more than the pool has, so the last eighth of it is for segments in order of
+//! connections whose application has next to nothing unread: with each that it serves and that then
+//! stops, one or two blocks are gone, not a window.
 
+use crate::blocks::BLOCK;
 use crate::core::{Buffers, Core, NONE, flag};
 use crate::rope::blocks_for;
 use byway_tcp::segment::Segment;
+use byway_tcp::{Connection, Tcp};
 
-/// One block in this many is kept for segments that arrive in order.
+/// One block in this many is kept for segments that arrive in order, where the application keeps up.
 const RESERVED_SHARE: u32 = 8;
+/// The pool is short when less than one block in this many is free.
+const SHORT_SHARE: u32 = 2;
+/// Windows grow to one part in so many of what is free and not reserved.
+const WINDOW_SHARE: u32 = 8;
+/// An application keeps up that has no more unread than one part in so many of what is free: room
+/// for the beginning of a message, when the pool is of the default size.
+const UNREAD_SHARE: u32 = 1024;
+
+/// Octets in so many blocks.
+fn octets(blocks: u32) -> u32 {
+    blocks.saturating_mul(BLOCK as u32)
+}
 
 impl Core {
     /// True when the payload of a segment for this connection can be kept, whatever comes of it.
@@ -20,22 +40,32 @@ impl Core {
         if seg.payload_len == 0 {
             return true;
         }
-        let available = self.receive_blocks.available();
+        let (available, total) = (self.receive_blocks.available(), self.receive_blocks.total());
         let needed = blocks_for(seg.payload_len as usize);
-        let reserve = self.receive_blocks.total() / RESERVED_SHARE;
-        if available >= needed + reserve {
+        if available >= total / RESERVED_SHARE + needed {
             return true;
         }
-        let in_order = seg.seq.at_or_before(self.conn(index).rcv_nxt());
-        if !in_order {
+        let conn = self.conn(index);
+        if !seg.seq.at_or_before(conn.rcv_nxt()) {
             self.counters.receive_blocks_reserved += 1;
             return false;
         }
-        if available < needed {
-            self.counters.receive_blocks_empty += 1;
-            return false;
-        }
-        true
+        let keeps_up = conn.unread() <= octets(available) / UNREAD_SHARE;
+        let room = keeps_up && available >= needed;
+        self.counters.receive_blocks_empty += u64::from(!room);
+        room
+    }
+
+    /// Tells TCP how far windows may grow, as long as the pool is short.
+    #[inline]
+    pub(crate) fn bound_windows(&mut self) {
+        let (available, total) = (self.receive_blocks.available(), self.receive_blocks.total());
+        let bound = if available >= total / SHORT_SHARE {
+            u32::MAX
+        } else {
+            octets(available.saturating_sub(total / RESERVED_SHARE)) / WINDOW_SHARE
+        };
+        self.tcp.bound_windows(bound);
     }
 
     /// The buffers of a connection, made when it has none. There is one record for every
@@ -99,7 +129,19 @@ impl Core {
     }
 
     /// Takes bytes to send, as many as there is room for.
+    #[inline]
     pub(crate) fn send(&mut self, index: u32, data: &[u8]) -> usize {
+        self.send_with(index, data, |conn, len, _| conn.queue(len))
+    }
+
+    /// The same, with a word to TCP of what kind they are.
+    #[inline]
+    pub(crate) fn send_with(
+        &mut self,
+        index: u32,
+        data: &[u8],
+        queue: impl FnOnce(&mut Connection, u32, &mut Tcp),
+    ) -> usize {
         if self.has(index, flag::OVER) || data.is_empty() {
             return 0;
         }
@@ -118,7 +160,9 @@ impl Core {
                 .expect("it was found or made just now");
             taken = record.send.append(&mut self.send_blocks, &data[..wanted]);
             self.release_buffers_if_empty(index);
-            self.conn(index).queue(taken as u32);
+            if let Some(conn) = self.connections.get_mut(index) {
+                queue(conn, taken as u32, &mut self.tcp);
+            }
             self.mark_dirty(index);
         }
         if taken < data.len() {
@@ -144,7 +188,7 @@ impl Core {
         let available = self.send_blocks.available();
         let blocks = match self.buffers.get(conn.owner().buffers) {
             Some(record) => record.send.append_space(available),
-            None => available as usize * crate::blocks::BLOCK,
+            None => available as usize * BLOCK,
         };
         blocks.min(conn.send_space(&self.tcp) as usize)
     }

@@ -105,6 +105,7 @@ pub(crate) fn segment_of(frame: &TcpFrame) -> Segment {
         ack: frame.header.ack,
         flags: frame.header.flags,
         window: frame.header.window,
+        urgent: frame.header.urgent,
         options: frame.header.options,
         payload_len: frame.payload_len(),
         congestion: frame.ecn == Ecn::Ce,

@@ -3,6 +3,7 @@
 use byway_tcp::time::Duration;
 use byway_wire::Address;
 use byway_wire::ethernet::MacAddr;
+use byway_wire::ip::Treatment;
 use core::ops::RangeInclusive;
 
 /// How a shard behaves. [`ShardConfig::new`] gives a working one but for `addresses`.
@@ -23,6 +24,10 @@ pub struct ShardConfig {
     pub mac: Option<MacAddr>,
     /// The largest IP packet, in octets, on paths that were learned from a frame.
     pub mtu: u16,
+    /// What the network is asked to do with our packets, unless a listener or a connection chooses
+    /// otherwise.
+    //= rfc9293 3.9.2 MUST-49
+    pub treatment: Treatment,
     /// Ports for connections that we open.
     pub ephemeral: RangeInclusive<u16>,
     /// Takes segments whose checksum is only that of the pseudo-header, as a virtual link leaves
@@ -46,6 +51,7 @@ impl ShardConfig {
             addresses: Vec::new(),
             mac: None,
             mtu: 1500,
+            treatment: Treatment::default(),
             ephemeral: 32768..=60999,
             trust_unfilled_checksums: false,
             spin: Duration::from_millis(1),
@@ -64,13 +70,18 @@ pub struct Limits {
     pub syn_queue: u32,
     /// TIME-WAIT records. Beyond it the oldest ends early.
     pub time_wait: u32,
-    /// Blocks of 2 KiB for bytes that arrived and were not taken. When the rest could not hold a
-    /// segment, the segment is dropped before TCP sees it, and the peer sends it again.
+    /// Blocks of 2 KiB for bytes that arrived and were not taken. When less than half is free,
+    /// windows grow to an eighth of that at most. The last eighth is for segments in order of
+    /// connections that have next to nothing unread; any other is dropped before TCP sees it, and the
+    /// peer sends it again.
     pub receive_blocks: u32,
     /// Blocks of 2 KiB for bytes to send. When there is none, `send` takes less.
     pub send_blocks: u32,
     /// Paths. Beyond it a SYN from a new neighbour is dropped.
     pub paths: u16,
+    /// Destinations that are remembered to be reached by smaller packets only, ten minutes each.
+    /// Beyond it the oldest is forgotten.
+    pub path_mtus: u32,
     /// Connections that wait for a path. Beyond it `connect` fails.
     pub waiting_for_path: u32,
     /// How long a connection waits for its path before it is unreachable.
@@ -97,6 +108,7 @@ impl Default for Limits {
             receive_blocks: 32_768,
             send_blocks: 32_768,
             paths: 4_096,
+            path_mtus: 4_096,
             waiting_for_path: 1_024,
             path_timeout: Duration::from_secs(3),
             listeners: 1_024,

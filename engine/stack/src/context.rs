@@ -2,8 +2,11 @@
 
 use crate::core::{Core, Phase, flag};
 use crate::counters::Counters;
-use byway_tcp::time::Instant;
-use byway_tcp::{CongestionAlgorithm, Connection, Info};
+use crate::icmp::SoftError;
+use crate::options::ConnOptions;
+use byway_tcp::time::{Duration, Instant};
+use byway_tcp::{CongestionAlgorithm, Connection, Info, Tcp};
+use byway_wire::ip::{Dscp, Treatment};
 use byway_wire::{Endpoint, FlowKey};
 
 /// Names a connection of a shard. The generation tells a connection from the next one that uses
@@ -109,6 +112,22 @@ impl<'a> Context<'a> {
         self.current.map_or(0, |index| self.core.send_space(index))
     }
 
+    /// As [`send`](Self::send), and all that was sent up to here is urgent: the peer is told at once,
+    /// also when its window is closed. RFC 9293 §3.8.5 keeps this for old protocols; new ones should
+    /// do without it.
+    pub fn send_urgent(&mut self, data: &[u8]) -> usize {
+        self.current.map_or(0, |index| {
+            self.core.send_with(index, data, Connection::queue_urgent)
+        })
+    }
+
+    /// Octets to consume until the end of the peer's urgent data; zero when there is none. Some of
+    /// them may not have arrived.
+    pub fn urgent_left(&self) -> usize {
+        self.connection()
+            .map_or(0, |conn| conn.urgent_left(&self.core.tcp) as usize)
+    }
+
     /// Octets that were taken by `send` and that the peer has not acknowledged.
     pub fn unacknowledged(&self) -> usize {
         self.connection().map_or(0, |conn| conn.buffered() as usize)
@@ -159,7 +178,7 @@ impl<'a> Context<'a> {
     /// A peer that is silent for long is probed, and the connection given up when it does not
     /// answer; off by default. The times are those of the configuration.
     pub fn set_keep_alive(&mut self, on: bool) {
-        self.set_up(|conn, now, config| conn.set_keep_alive(on, now, config));
+        self.set_up(|conn, now, tcp| conn.set_keep_alive(on, now, tcp));
     }
 
     /// How the congestion window grows, from the next time that nothing is in flight.
@@ -167,15 +186,53 @@ impl<'a> Context<'a> {
         self.set_up(|conn, _, _| conn.set_congestion(algorithm));
     }
 
+    /// Gives the connection up when data stays unacknowledged for so long, however often it was
+    /// sent; `None` for what the configuration says.
+    //= rfc9293 3.8.3 MUST-21
+    pub fn set_user_timeout(&mut self, limit: Option<Duration>) {
+        self.set_up(|conn, _, tcp| conn.set_user_timeout(limit, tcp));
+    }
+
+    /// The Differentiated Services codepoint of its packets from now on. False, and nothing changed,
+    /// when the table of paths is full.
+    //= rfc9293 3.9.1.9 MUST-48 SHLD-21
+    pub fn set_dscp(&mut self, dscp: Dscp) -> bool {
+        self.set_treatment(|treatment| treatment.dscp = dscp)
+    }
+
+    /// The TTL or hop limit of its packets from now on; zero is taken as one. False, and nothing
+    /// changed, when the table of paths is full.
+    //= rfc9293 3.9.2 MUST-49
+    pub fn set_hop_limit(&mut self, hop_limit: u8) -> bool {
+        self.set_treatment(|treatment| treatment.hop_limit = hop_limit.max(1))
+    }
+
+    fn set_treatment(&mut self, change: impl FnOnce(&mut Treatment)) -> bool {
+        self.current
+            .is_some_and(|index| self.core.set_treatment(index, change))
+    }
+
+    /// `send` takes no more than so many octets beyond what has left already, so that what is sent
+    /// last leaves soon; `u32::MAX` (the default) leaves it to the send buffer.
+    pub fn set_not_sent_low_water(&mut self, octets: u32) {
+        self.set_up(|conn, _, tcp| conn.set_not_sent_low_water(octets, tcp));
+    }
+
+    /// After [`close`](Self::close) the peer has this long to acknowledge everything, then the
+    /// connection is reset; `None` (the default) leaves it to retransmission.
+    pub fn set_linger(&mut self, limit: Option<Duration>) {
+        self.set_up(|conn, _, tcp| conn.set_linger(limit, tcp));
+    }
+
     /// Changes the current connection, then sees to its timer and to what it may send now.
-    fn set_up(&mut self, change: impl FnOnce(&mut Connection, Instant, &byway_tcp::Config)) {
+    fn set_up(&mut self, change: impl FnOnce(&mut Connection, Instant, &mut Tcp)) {
         let Some(index) = self.current else { return };
         let core = &mut *self.core;
         if core.has(index, flag::OVER | flag::LINGERS) {
             return;
         }
         if let Some(conn) = core.connections.get_mut(index) {
-            change(conn, core.now, &core.tcp.config);
+            change(conn, core.now, &mut core.tcp);
             core.arm(index);
             core.mark_dirty(index);
         }
@@ -200,6 +257,12 @@ impl<'a> Context<'a> {
         self.connection().map(|conn| conn.info(&self.core.tcp))
     }
 
+    /// The last soft error that the network reported since the peer last acknowledged something: in
+    /// `on_closed` with [`TimedOut`](byway_tcp::effects::CloseReason::TimedOut), perhaps the reason.
+    pub fn soft_error(&self) -> Option<SoftError> {
+        self.core.soft_errors.get(&self.current?).copied()
+    }
+
     /// What the shard counted so far.
     pub fn counters(&self) -> &Counters {
         &self.core.counters
@@ -222,7 +285,23 @@ impl<'a> Context<'a> {
         local: Option<Endpoint>,
         token: u64,
     ) -> Result<ConnId, ConnectError> {
-        let result = self.core.connect(self.service, remote, local, token);
+        self.connect_with(remote, local, token, &ConnOptions::default())
+    }
+
+    /// As [`connect`](Self::connect), with options for the connection.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(
+        &mut self,
+        remote: Endpoint,
+        local: Option<Endpoint>,
+        token: u64,
+        options: &ConnOptions,
+    ) -> Result<ConnId, ConnectError> {
+        let result = self
+            .core
+            .connect(self.service, remote, local, token, options);
         self.core.counters.connect_failed += u64::from(result.is_err());
         result
     }

@@ -6,9 +6,11 @@ use crate::config::{Limits, ShardConfig};
 use crate::context::ConnId;
 use crate::counters::Counters;
 use crate::flow_table::{FlowHash, FlowTable, MAX_RECORDS, Record};
-use crate::listener::Listeners;
+use crate::icmp::SoftError;
+use crate::listener::{Listener, Listeners};
 use crate::mailbox::Mailbox;
-use crate::path::Paths;
+use crate::path::{Path, Paths};
+use crate::path_mtu::PathMtus;
 use crate::records::Records;
 use crate::rope::Rope;
 use crate::time_waits::TimeWaits;
@@ -17,9 +19,9 @@ use byway_tcp::listen::SynEntry;
 use byway_tcp::segment::Plan;
 use byway_tcp::time::Instant;
 use byway_tcp::{Connection, Owner, Tcp};
-use byway_wire::ethernet::Header as Link;
+use byway_wire::ip::Treatment;
 use byway_wire::{Address, FlowKey};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Stands for "none" where a record has an index.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -46,6 +48,8 @@ pub(crate) mod flag {
     pub(crate) const STARVED: u32 = 1 << 7;
     /// TCP is done with it, but the service has not taken all of its bytes.
     pub(crate) const LINGERS: u32 = 1 << 8;
+    /// The network reported a soft error since the peer last acknowledged something.
+    pub(crate) const SOFT_ERROR: u32 = 1 << 10;
     /// `on_closed` is being called: nothing can be done with it any more.
     pub(crate) const ENDING: u32 = 1 << 9;
     /// Nothing more is offered to the service, and nothing taken from it.
@@ -65,14 +69,14 @@ pub(crate) struct Buffers {
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) entry: SynEntry,
-    pub(crate) service: u16,
+    pub(crate) listener: Listener,
     pub(crate) path: u16,
 }
 
 /// A segment outside the order of any stream: a reset, a challenge ACK, a SYN-ACK.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
-    pub(crate) link: Link,
+    pub(crate) path: Path,
     pub(crate) flow: FlowKey,
     pub(crate) plan: Plan,
 }
@@ -82,6 +86,9 @@ pub(crate) struct Reply {
 pub(crate) struct Waiting {
     pub(crate) id: ConnId,
     pub(crate) remote: Address,
+    /// The application named its own address.
+    pub(crate) named: bool,
+    pub(crate) treatment: Treatment,
     pub(crate) until: Instant,
 }
 
@@ -118,6 +125,11 @@ pub(crate) struct Core {
     pub(crate) receive_blocks: BlockPool,
     pub(crate) send_blocks: BlockPool,
     pub(crate) paths: Paths,
+    pub(crate) path_mtus: PathMtus,
+    /// When the control plane was asked for a path that seems not to work.
+    pub(crate) doubts: HashMap<Address, Instant>,
+    /// Remote addresses whose path changed under their connections.
+    pub(crate) moved: HashSet<Address>,
     pub(crate) listeners: Listeners,
     pub(crate) mailbox: Mailbox,
     /// Connections that may have something to send.
@@ -132,6 +144,8 @@ pub(crate) struct Core {
     pub(crate) waiting: VecDeque<Waiting>,
     /// Services that panicked and whose connections are still there.
     pub(crate) failed: Vec<u16>,
+    /// The last soft error of each connection that has its flag.
+    pub(crate) soft_errors: HashMap<u32, SoftError>,
     /// Where the search for a local port goes on.
     pub(crate) next_port: u16,
 }
@@ -164,6 +178,9 @@ impl Core {
             receive_blocks: BlockPool::new(config.limits.receive_blocks),
             send_blocks: BlockPool::new(config.limits.send_blocks),
             paths: Paths::new(config.limits.paths),
+            path_mtus: PathMtus::new(config.limits.path_mtus),
+            doubts: HashMap::new(),
+            moved: HashSet::new(),
             listeners: Listeners::new(&config.addresses, config.limits.listeners),
             mailbox,
             dirty: VecDeque::new(),
@@ -173,6 +190,7 @@ impl Core {
             replies: VecDeque::with_capacity(config.limits.replies as usize),
             waiting: VecDeque::new(),
             failed: Vec::new(),
+            soft_errors: HashMap::new(),
             next_port: 0,
             config,
         }
@@ -272,9 +290,9 @@ impl Core {
     }
 
     /// Queues a segment that belongs to no stream.
-    pub(crate) fn reply(&mut self, link: Link, flow: FlowKey, plan: Plan) {
+    pub(crate) fn reply(&mut self, path: Path, flow: FlowKey, plan: Plan) {
         if self.replies.len() < self.config.limits.replies as usize {
-            self.replies.push_back(Reply { link, flow, plan });
+            self.replies.push_back(Reply { path, flow, plan });
         } else {
             self.counters.reply_lost += 1;
         }
@@ -284,9 +302,8 @@ impl Core {
     pub(crate) fn reply_on(&mut self, index: u32, plan: Plan) {
         let conn = self.conn(index);
         let (flow, path) = (*conn.flow(), conn.owner().path);
-        if let Some(path) = self.paths.get(path) {
-            let link = path.link;
-            self.reply(link, flow, plan);
+        if let Some(&path) = self.paths.get(path) {
+            self.reply(path, flow, plan);
         }
     }
 
@@ -294,7 +311,7 @@ impl Core {
     #[inline]
     pub(crate) fn arm(&mut self, index: u32) {
         if let Some(conn) = self.connections.get(index) {
-            self.wheel.arm(index, conn.deadline());
+            self.wheel.arm(index, conn.deadline(&self.tcp));
         }
     }
 
@@ -364,6 +381,7 @@ impl Core {
     /// Frees the record of a connection that left the flow table.
     pub(crate) fn free(&mut self, index: u32) {
         self.release_buffers(index);
+        self.forget_soft_error(index);
         self.wheel.disarm(index);
         if let Some(conn) = self.connections.remove(index) {
             self.paths.release(conn.owner().path);

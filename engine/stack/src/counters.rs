@@ -47,17 +47,26 @@ counters! {
     icmp_too_big => "IcmpInTooBigs",
     /// ICMP errors about no connection of ours.
     icmp_stray => "IcmpInErrorsStray",
+    /// ICMP errors that quote nothing that the connection has in flight.
+    icmp_out_of_window => "TcpExtOutOfWindowIcmps",
     /// SYNs dropped because the queue of half-open connections was full.
     syn_queue_full => "TcpExtTCPReqQFullDrop",
-    /// SYNs dropped because the table of paths was full.
+    /// SYNs answered with a cookie because that queue was full.
+    syn_queue_cookies => "TcpExtTCPReqQFullDoCookies",
+    /// SYNs and answers to cookies dropped because the table of paths was full.
     path_table_full => "BywayPathTableFull",
+    /// Path MTUs forgotten before their time because too many were remembered.
+    path_mtu_overflow => "BywayPathMtuOverflow",
+    /// Connections that changed to another path, as the kernel said.
+    paths_moved => "BywayPathMoved",
     /// Handshakes that completed and were reset, because the table of connections was full.
     table_full => "TcpExtListenOverflows",
     /// Half-open connections that were given up.
     syn_expired => "TcpExtTCPTimeoutRetransSynAck",
     /// TIME-WAIT records that ended early because there were too many.
     time_wait_overflow => "TcpExtTCPTimeWaitOverflow",
-    /// In-order segments dropped because there were no blocks to hold them.
+    /// In-order segments dropped because there were no blocks to hold them, or too few for a
+    /// connection that leaves so much unread.
     receive_blocks_empty => "TcpExtTCPRcvQDrop",
     /// Out-of-order segments dropped because there were too few blocks left.
     receive_blocks_reserved => "TcpExtTCPOFODrop",

@@ -29,6 +29,9 @@ impl Core {
             if conn.owner().flags & flag::LINGERS == 0 {
                 count += found(Record::Connection(index), conn.flow())?;
             }
+            if conn.owner().flags & flag::LINGERS == 0 {
+                conn.check_invariants(&self.tcp);
+            }
             if conn.owner().generation != self.connections.generation(index) {
                 return Err(format!(
                     "connection {index} is of another generation than its slot"
@@ -61,7 +64,7 @@ impl Core {
             }
             let quiet = flags & (flag::DIRTY | flag::LINGERS) == 0;
             let tick = byway_tcp::time::Duration::from_micros(66);
-            if quiet && self.wheel.armed_at(index) > conn.deadline() + tick {
+            if quiet && self.wheel.armed_at(index) > conn.deadline(&self.tcp) + tick {
                 return Err(format!("connection {index} would miss its deadline"));
             }
             if flags & flag::CLOSE != 0 && self.closing.contains(&index) {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here blocks. A queue that is full refuses, and whoever was refused decides.
 
+use crate::options::ConnOptions;
 use crate::path::PathUpdate;
 use byway_wire::{Address, Endpoint};
 use crossbeam::queue::ArrayQueue;
@@ -20,8 +21,8 @@ pub enum Command {
     Path(PathUpdate),
     /// This remote address cannot be reached: connections that wait for its path fail.
     Unreachable(Address),
-    /// Accept connections at this endpoint for the service with this index.
-    Listen(Endpoint, u16),
+    /// Accept connections at this endpoint for the service with this index, set up like this.
+    Listen(Endpoint, u16, ConnOptions),
     /// Stop accepting at this endpoint; connections stay.
     Unlisten(Endpoint),
     /// An address is ours: segments to it are answered, with a reset if nothing is there.
@@ -37,6 +38,8 @@ pub struct ResolveRequest {
     pub remote: Address,
     /// From which of our addresses, when the caller of `connect` said so.
     pub local: Option<Address>,
+    /// There is a path, and nothing comes back on it: the neighbour is to be looked at once more.
+    pub doubted: bool,
 }
 
 /// Something a person should be told once; the control plane finds the words.
@@ -178,6 +181,7 @@ mod tests {
         let request = ResolveRequest {
             remote: Address::v4([10, 0, 0, 1]),
             local: None,
+            doubted: false,
         };
         for _ in 0..REQUESTS {
             assert!(mailbox.request(request));

@@ -4,8 +4,10 @@
 //! from. The control plane tells the paths for connections that we open, and those take precedence
 //! for connections that come later.
 
+use crate::config::ShardConfig;
 use byway_wire::Address;
 use byway_wire::ethernet::{Header, MacAddr};
+use byway_wire::ip::Treatment;
 use std::collections::HashMap;
 
 /// How a remote address is reached, as the control plane found out.
@@ -26,7 +28,7 @@ pub struct PathUpdate {
 }
 
 impl PathUpdate {
-    fn path(&self) -> Path {
+    fn path(&self, treatment: Treatment) -> Path {
         Path {
             link: Header {
                 src: self.src,
@@ -35,6 +37,7 @@ impl PathUpdate {
                 outer_vlan: None,
             },
             mtu: self.mtu,
+            treatment,
         }
     }
 }
@@ -46,6 +49,8 @@ pub struct Path {
     pub link: Header,
     /// The largest IP packet, in octets.
     pub mtu: u16,
+    /// What the network is asked to do with the packets.
+    pub treatment: Treatment,
 }
 
 impl Path {
@@ -62,6 +67,19 @@ impl Path {
 pub(crate) struct Route {
     pub(crate) path: u16,
     pub(crate) local: Address,
+}
+
+/// What came of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Updated {
+    /// The table is full: it is as before.
+    NoRoom,
+    /// The address had no route.
+    New,
+    /// Nothing is different.
+    Same,
+    /// It is reached in another way than before.
+    Moved,
 }
 
 #[derive(Debug)]
@@ -150,26 +168,32 @@ impl Paths {
         self.routes.get(remote).copied()
     }
 
-    /// Takes note of what the control plane found; a route counts as a user of its path. False when
-    /// there is no room for it.
-    pub(crate) fn update(&mut self, update: &PathUpdate, mtu_limit: u16) -> bool {
+    /// Takes note of what the control plane found; a route counts as a user of its path.
+    pub(crate) fn update(&mut self, update: &PathUpdate, config: &ShardConfig) -> Updated {
         let known = self.routes.contains_key(&update.remote);
         if !known && self.routes.len() >= usize::from(self.limit) {
-            return false;
+            return Updated::NoRoom;
         }
-        let mut path = update.path();
-        path.mtu = path.mtu.min(mtu_limit);
+        let mut path = update.path(config.treatment);
+        path.mtu = path.mtu.min(config.mtu);
         let Some(index) = self.acquire(path) else {
-            return false;
+            return Updated::NoRoom;
         };
         let route = Route {
             path: index,
             local: update.local,
         };
-        if let Some(old) = self.routes.insert(update.remote, route) {
-            self.release(old.path);
+        match self.routes.insert(update.remote, route) {
+            Some(old) => {
+                self.release(old.path);
+                if old.path == index {
+                    Updated::Same
+                } else {
+                    Updated::Moved
+                }
+            }
+            None => Updated::New,
         }
-        true
     }
 
     /// Forgets how a remote address is reached.
@@ -196,7 +220,11 @@ mod tests {
             dst: MacAddr([n; 6]),
             ..Header::default()
         };
-        Path { link, mtu: 1500 }
+        Path {
+            link,
+            mtu: 1500,
+            treatment: Treatment::default(),
+        }
     }
 
     #[test]
@@ -229,11 +257,17 @@ mod tests {
             vlan: Some(7),
             mtu: 9000,
         };
-        assert!(paths.update(&update, 1500));
+        let secrets = byway_tcp::Secrets {
+            isn: [0; 2],
+            timestamp_offset: 0,
+        };
+        let config = ShardConfig::new(secrets, [0; 2]);
+        assert_eq!(paths.update(&update, &config), Updated::New);
+        assert_eq!(paths.update(&update, &config), Updated::Same);
         let first = paths.route(&remote).unwrap();
         assert_eq!(paths.get(first.path).unwrap().mtu, 1500);
         update.dst = MacAddr([6; 6]);
-        assert!(paths.update(&update, 1500));
+        assert_eq!(paths.update(&update, &config), Updated::Moved);
         let second = paths.route(&remote).unwrap();
         assert_eq!(paths.get(second.path).unwrap().link.dst, MacAddr([6; 6]));
         assert_eq!(paths.users(), 0);

@@ -67,6 +67,9 @@ impl Reactor {
         if fx.acked > 0 {
             self.core.free_acknowledged(index, fx.acked);
         }
+        if fx.acked > 0 || fx.events.opened {
+            self.core.forget_soft_error(index);
+        }
         if fx.store.piece.len > 0 {
             let piece = piece_of(payload, fx.store.piece.skip, fx.store.piece.len);
             let unread = self.core.conn(index).unread();
@@ -77,6 +80,9 @@ impl Reactor {
         }
         if fx.events.opened {
             self.tell(index, |service, conn| service.on_open(conn));
+        }
+        if fx.events.urgent {
+            self.tell(index, |service, conn| service.on_urgent(conn));
         }
         if fx.deliver.len > 0 || fx.ready > 0 {
             self.deliver(index, fx, payload);
@@ -97,7 +103,11 @@ impl Reactor {
 
     /// Calls the service of a connection, unless it is done with it.
     #[inline]
-    fn tell(&mut self, index: u32, callback: impl FnOnce(&mut dyn Service, &mut Context<'_>)) {
+    pub(crate) fn tell(
+        &mut self,
+        index: u32,
+        callback: impl FnOnce(&mut dyn Service, &mut Context<'_>),
+    ) {
         if !self.core.has(index, flag::OVER) {
             let service = self.core.conn(index).owner().service;
             self.call(service, Some(index), callback);
@@ -170,7 +180,7 @@ impl Reactor {
         let Some(conn) = self.core.connections.get(index) else {
             return;
         };
-        let enough = (tcp.config.snd_buf / WRITABLE_SHARE).max(1);
+        let enough = (conn.send_capacity(tcp) / WRITABLE_SHARE).max(1);
         let space = conn.send_space(tcp);
         if space == 0 || (space < enough && conn.buffered() > 0 && !blocks_came_back) {
             return;

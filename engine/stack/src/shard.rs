@@ -8,6 +8,7 @@ use crate::counters::{Counters, snapshot};
 use crate::flow_table::{FlowHash, Record};
 use crate::listener::ListenError;
 use crate::mailbox::{Mailbox, MailboxHandle, Notice};
+use crate::options::ConnOptions;
 use crate::port::{BURST, Port, PortStats, RxFrame};
 use crate::reactor::Reactor;
 use crate::service::Service;
@@ -68,7 +69,13 @@ impl<P: Port, C: Clock> Shard<P, C> {
     /// [`ShardConfig::addresses`]. False when another service has the endpoint, and at the limit on
     /// listeners; nothing is changed then.
     pub fn listen(&mut self, endpoint: Endpoint, service: u16) -> bool {
-        self.reactor.core.listen(endpoint, service)
+        self.listen_with(endpoint, service, &ConnOptions::default())
+    }
+
+    /// As [`listen`](Self::listen), with options for the connections. They can be changed by
+    /// listening once more; a handshake under way keeps those it began with.
+    pub fn listen_with(&mut self, endpoint: Endpoint, service: u16, options: &ConnOptions) -> bool {
+        self.reactor.core.listen(endpoint, service, options)
     }
 
     /// How other threads reach this shard.
@@ -93,6 +100,7 @@ impl<P: Port, C: Clock> Shard<P, C> {
         let wanted = self.reactor.run_turn_callbacks();
         self.reactor.run_stop();
 
+        self.reactor.core.bound_windows();
         let sent = transmit(&mut self.reactor.core, &mut self.port);
         self.port.tx_commit();
 
@@ -286,11 +294,16 @@ impl<P: Port, C: Clock> Shard<P, C> {
 
 impl Core {
     /// Accepts connections at `endpoint` for a service, unless the shard is about to end.
-    pub(crate) fn listen(&mut self, endpoint: Endpoint, service: u16) -> bool {
+    pub(crate) fn listen(
+        &mut self,
+        endpoint: Endpoint,
+        service: u16,
+        options: &ConnOptions,
+    ) -> bool {
         if self.phase != Phase::Running {
             return false;
         }
-        let done = self.listeners.listen(endpoint, service);
+        let done = self.listeners.listen(endpoint, service, options);
         match done {
             Ok(()) => {}
             Err(ListenError::Full) => self.counters.listeners_full += 1,

@@ -6,6 +6,10 @@ use crate::reactor::Reactor;
 use byway_tcp::effects::{CloseReason, Effects};
 use byway_tcp::listen::SynTimeout;
 
+/// Timeouts in a row after which the path is in doubt, and the application told.
+//= rfc9293 3.8.3 MUST-20 SHLD-10
+const R1: u8 = 3;
+
 impl Reactor {
     /// Lets the timers that are due fire, up to the limit per turn. True when there were some, or
     /// some are left.
@@ -36,6 +40,7 @@ impl Reactor {
     }
 
     /// The entry may be early, because the deadline moved on since: then it is armed again.
+    //= rfc9293 3.8.3 MUST-20 SHLD-9
     fn on_connection_timer(&mut self, index: u32) {
         let core = &mut self.core;
         let Some(conn) = core.connections.get_mut(index) else {
@@ -44,11 +49,20 @@ impl Reactor {
         if conn.owner().flags & flag::LINGERS != 0 {
             return self.end_lingering(index);
         }
-        if conn.deadline() > core.now {
+        if conn.deadline(&core.tcp) > core.now {
             return core.arm(index);
         }
         let mut fx = Effects::default();
+        let before = unanswered(&core.tcp.counters);
         conn.on_timeout(core.now, &mut core.tcp, &mut fx);
+        let count = conn.timeouts_in_a_row();
+        let again = unanswered(&core.tcp.counters) > before;
+        if fx.closed.is_none() && again && count >= R1 {
+            core.doubt_path(index);
+            if count == R1 {
+                self.tell(index, |service, conn| service.on_silence(conn));
+            }
+        }
         self.apply(index, &fx, &[]);
     }
 
@@ -61,9 +75,8 @@ impl Reactor {
             SynTimeout::Early => {}
             SynTimeout::Resend(plan) => {
                 let flow = *half_open.entry.flow();
-                if let Some(path) = core.paths.get(half_open.path) {
-                    let link = path.link;
-                    core.reply(link, flow, plan);
+                if let Some(&path) = core.paths.get(half_open.path) {
+                    core.reply(path, flow, plan);
                 }
             }
             SynTimeout::Expired => {
@@ -87,10 +100,12 @@ impl Reactor {
         let limit = self.core.config.limits.commands_per_turn as usize;
         for done in 0..limit {
             let Some(command) = self.core.mailbox.next_command() else {
+                self.core.follow_paths();
                 return done;
             };
             self.carry_out(command);
         }
+        self.core.follow_paths();
         limit
     }
 
@@ -98,18 +113,14 @@ impl Reactor {
         let core = &mut self.core;
         match command {
             Command::Path(update) => {
-                if core.paths.update(&update, core.config.mtu) {
-                    core.path_found(&update.remote);
-                } else {
-                    core.counters.path_table_full += 1;
-                }
+                core.on_path(&update);
             }
             Command::Unreachable(remote) => {
                 core.paths.forget(&remote);
                 self.fail_waiting(|waiting| waiting.remote == remote);
             }
-            Command::Listen(endpoint, service) => {
-                core.listen(endpoint, service);
+            Command::Listen(endpoint, service, options) => {
+                core.listen(endpoint, service, &options);
             }
             Command::Unlisten(endpoint) => core.listeners.unlisten(&endpoint),
             Command::AddAddress(address) => core.listeners.add_address(address),
@@ -123,7 +134,7 @@ impl Reactor {
 
     /// Connections whose path was not found are over.
     fn fail_waiting(&mut self, over: impl Fn(&Waiting) -> bool) {
-        for id in self.core.take_waiting(over) {
+        for Waiting { id, .. } in self.core.take_waiting(over) {
             // An earlier one's service may have ended it in a callback.
             if let Some(index) = self.core.resolve(id) {
                 self.core.counters.path_unresolved += 1;
@@ -146,4 +157,10 @@ impl Reactor {
             }
         }
     }
+}
+
+/// How often something had to be sent again because nothing came back. Probes of a closed window do
+/// not count: they are answered.
+fn unanswered(counters: &byway_tcp::counters::Counters) -> u64 {
+    counters.timeouts + counters.syn_retrans
 }

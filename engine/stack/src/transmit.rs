@@ -1,15 +1,15 @@
 //! From plans to frames: what connections want to send, within the limits of a turn.
 
 use crate::core::{Core, NO_PATH, Reply, flag};
+use crate::path::Path;
 use crate::port::{Port, TxFrame};
 use crate::rope::Rope;
 use byway_sys::checksum;
 use byway_tcp::segment::Plan;
 use byway_wire::FlowKey;
 use byway_wire::checksum::join;
-use byway_wire::ethernet::Header as Link;
 use byway_wire::frame::{emit_tcp_summed, tcp_headers_len};
-use byway_wire::ip::Ecn;
+use byway_wire::ip::{Ecn, Fields};
 use byway_wire::tcp::Header;
 
 /// Frames that one connection may send before the next one has its chance.
@@ -62,13 +62,13 @@ pub(crate) fn transmit<P: Port>(core: &mut Core, port: &mut P) -> u32 {
 
 /// Why not all replies could be sent, if so.
 fn send_replies<P: Port>(core: &mut Core, sender: &mut Sender<'_, P>) -> Option<Rest> {
-    while let Some(&Reply { link, flow, plan }) = core.replies.front() {
+    while let Some(&Reply { path, flow, plan }) = core.replies.front() {
         let frame = match sender.frame() {
             Ok(frame) => frame,
             Err(rest) => return Some(rest),
         };
         core.replies.pop_front();
-        sender.emit(frame, &link, &flow, &plan, None);
+        sender.emit(frame, &path, &flow, &plan, None);
     }
     None
 }
@@ -102,11 +102,9 @@ fn send_connection<P: Port>(core: &mut Core, index: u32, sender: &mut Sender<'_,
         return Rest::Drained;
     }
     let flow = *conn.flow();
-    let link = core
-        .paths
-        .get(owner.path)
-        .map(|path| path.link)
-        .unwrap_or_default();
+    let Some(path) = core.paths.get(owner.path) else {
+        return Rest::Drained;
+    };
     let rope = core.buffers.get(owner.buffers).map(|buffers| &buffers.send);
     for _ in 0..QUANTUM {
         let frame = match sender.frame() {
@@ -120,7 +118,7 @@ fn send_connection<P: Port>(core: &mut Core, index: u32, sender: &mut Sender<'_,
         let payload = rope
             .filter(|_| plan.payload.len > 0)
             .map(|rope| (rope, &core.send_blocks));
-        sender.emit(frame, &link, &flow, &plan, payload);
+        sender.emit(frame, path, &flow, &plan, payload);
     }
     Rest::Quantum
 }
@@ -144,7 +142,7 @@ impl<P: Port> Sender<'_, P> {
     fn emit(
         &mut self,
         mut frame: TxFrame,
-        link: &Link,
+        path: &Path,
         flow: &FlowKey,
         plan: &Plan,
         payload: Option<(&Rope, &crate::blocks::BlockPool)>,
@@ -154,9 +152,11 @@ impl<P: Port> Sender<'_, P> {
             ack: plan.ack,
             flags: plan.flags,
             window: plan.window,
+            urgent: plan.urgent,
             options: plan.options,
             ..Header::default()
         };
+        let link = &path.link;
         let bytes = self.port.tx_bytes(&mut frame);
         let start = tcp_headers_len(link, flow, &header);
         let len = plan.payload.len as usize;
@@ -177,7 +177,11 @@ impl<P: Port> Sender<'_, P> {
         } else {
             Ecn::NotEct
         };
-        match emit_tcp_summed(bytes, link, flow, &header, ecn, len, sum) {
+        let fields = Fields {
+            treatment: path.treatment,
+            ecn,
+        };
+        match emit_tcp_summed(bytes, link, flow, &header, fields, len, sum) {
             Some(len) => {
                 self.port.tx_push(frame, len);
                 self.budget -= 1;

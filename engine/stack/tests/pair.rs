@@ -8,7 +8,7 @@ use byway_stack::mailbox::Notice;
 use byway_tcp::effects::{CloseReason, DropReason};
 use byway_tcp::time::Duration;
 use byway_wire::{Address, Endpoint};
-use common::{CLIENT, Event, PORT, SERVER, World, pattern};
+use common::{CLIENT, Event, PORT, SERVER, World, path, pattern};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -231,8 +231,14 @@ fn an_abort_resets_the_peer() {
 }
 
 #[test]
-fn a_full_syn_queue_drops_and_the_peers_try_again() {
-    let mut world = World::with(|_| {}, |server| server.limits.syn_queue = 2);
+fn a_full_syn_queue_without_cookies_drops_and_the_peers_try_again() {
+    let mut world = World::with(
+        |_| {},
+        |server| {
+            server.limits.syn_queue = 2;
+            server.tcp.syn_cookies = false;
+        },
+    );
     let ids: Vec<_> = (0..4).map(|_| world.start_connect(ENDPOINT)).collect();
     world.server.turn();
     assert_eq!(
@@ -252,6 +258,91 @@ fn a_full_syn_queue_drops_and_the_peers_try_again() {
     world.pass(Duration::from_secs(5));
     assert_eq!(world.client_probe.opened().len(), ids.len());
     assert_eq!(world.server.half_open(), 0);
+}
+
+/// The two that the queue holds, and the two beyond it, all open at once; those beyond it take
+/// nothing until their peer answers.
+//= rfc4987 3.6 S3.6-1
+//= rfc4987 3.7 S3.7-1
+#[test]
+fn beyond_a_full_syn_queue_cookies_open_connections() {
+    let mut world = World::with(|_| {}, |server| server.limits.syn_queue = 2);
+    let ids: Vec<_> = (0..4).map(|_| world.start_connect(ENDPOINT)).collect();
+    world.server.turn();
+    let cookies = |world: &World| world.server.counters().syn_queue_cookies;
+    assert_eq!((world.server.half_open(), cookies(&world)), (2, 2));
+    assert_eq!(world.server.connections(), 0);
+    world.settle();
+    assert_eq!(world.client_probe.opened(), ids);
+    assert_eq!(
+        (world.server.connections(), world.server.half_open()),
+        (4, 0)
+    );
+    let tcp = world.server.tcp_counters();
+    assert_eq!(tcp.dropped_for(DropReason::SynQueueFull), 0);
+    assert_eq!(
+        (
+            tcp.syn_cookies_sent,
+            tcp.syn_cookies_received,
+            tcp.syn_cookies_failed
+        ),
+        (2, 2, 0)
+    );
+    for id in &ids {
+        world.client_probe.on(*id, |conn| {
+            assert_eq!(conn.send(&pattern(50_000)), 50_000);
+        });
+    }
+    world.settle();
+    for id in &ids {
+        assert_eq!(world.client_probe.received(*id), pattern(50_000));
+    }
+}
+
+/// A queue of no places: every connection is made of a cookie, with or without timestamps, by
+/// either family's MSS; nobody is kept waiting in a handshake.
+#[test]
+fn a_listener_without_a_queue_lives_on_cookies() {
+    for timestamps in [true, false] {
+        let mut world = World::with(
+            |client| client.tcp.timestamps = timestamps,
+            |server| server.limits.syn_queue = 0,
+        );
+        let (here, there) = world.connect();
+        assert_eq!(world.server.half_open(), 0);
+        let window = move |conn: &mut byway_stack::Context<'_>| {
+            let info = conn.info().expect("it is there");
+            // Without scaling the peer's window is at most what 16 bits say.
+            assert_eq!(info.snd_wnd > 0xffff, timestamps);
+            assert_eq!(info.mss, if timestamps { 1448 } else { 1460 });
+        };
+        world.client_probe.on(here, |conn| {
+            conn.send(&pattern(3000));
+        });
+        world.settle();
+        world.server_probe.on(there, window);
+        world.settle();
+        assert_eq!(world.server_probe.received(there), pattern(3000));
+    }
+}
+
+/// When the table of connections is full as well, the answer to a cookie is refused as the end of
+/// any handshake would be.
+#[test]
+fn a_cookie_does_not_pass_the_limit_on_connections() {
+    let mut world = World::with(
+        |_| {},
+        |server| {
+            server.limits.syn_queue = 0;
+            server.limits.max_connections = 1;
+        },
+    );
+    world.connect();
+    let id = world.start_connect(ENDPOINT);
+    world.settle();
+    assert_eq!(world.server.connections(), 1);
+    assert_eq!(world.server.counters().table_full, 1);
+    assert_eq!(world.client_probe.closed(id), Some(CloseReason::Reset));
 }
 
 #[test]
@@ -570,6 +661,58 @@ fn a_connection_waits_for_its_path_and_not_for_ever() {
     assert_eq!(*mss.borrow(), 860 - 12);
 }
 
+/// The kernel's choice for the route, once it is known; unless segments to it would not reach us,
+/// or the application named one. What was asked of the connection in the meantime stays.
+//= rfc9293 3.9.1.1 MUST-43 MUST-44 MUST-45
+#[test]
+fn the_route_chooses_the_local_address() {
+    let other = Address::v4([10, 0, 0, 77]);
+    let stranger = Address::v4([192, 0, 2, 1]);
+    let far = Address::v4([10, 9, 9, 9]);
+    for (routed, named, expected) in [
+        (other, None, other),
+        (CLIENT, None, CLIENT),
+        (stranger, None, CLIENT),
+        (other, Some(Endpoint::new(CLIENT, 0)), CLIENT),
+        (other, Some(Endpoint::new(CLIENT, 61_000)), CLIENT),
+        (CLIENT, Some(Endpoint::new(other, 0)), other),
+    ] {
+        let mut world = World::with(|client| client.addresses.push(other), |_| {});
+        let add = byway_stack::mailbox::Command::AddAddress(far);
+        world.server.mailbox().send(add).unwrap();
+        world.server.listen(Endpoint::new(far, PORT), 0);
+        let options = byway_stack::ConnOptions {
+            nagle: Some(true),
+            keep_alive: Some(true),
+            hop_limit: Some(9),
+            ..Default::default()
+        };
+        world.client_probe.act(move |shard| {
+            let to = Endpoint::new(far, PORT);
+            let id = shard.connect_with(to, named, 5, &options).unwrap();
+            assert!(shard.select(id));
+            assert_eq!(shard.send(b"early"), 5);
+            assert!(shard.set_hop_limit(8));
+            shard.set_user_timeout(Some(Duration::from_secs(1)));
+        });
+        world.settle();
+        let update = path(far, routed, common::CLIENT_MAC, common::SERVER_MAC);
+        world.client.mailbox().send(update).unwrap();
+        world.settle();
+        let id = world.client_probe.opened()[0];
+        world.client_probe.on(id, move |conn| {
+            assert_eq!(conn.flow().local.address, expected);
+            assert!(named.is_none_or(|named| named.port == 0 || named.port == 61_000));
+            assert_eq!(conn.token(), 5);
+        });
+        world.settle();
+        assert_eq!(world.client_probe.received(id), b"early");
+        assert_eq!(world.client.tcp_counters().active_opens, 1);
+        let rest = world.client_probe.0.borrow().actions.len();
+        assert_eq!(rest, 0);
+    }
+}
+
 #[test]
 fn an_unreachable_remote_fails_at_once() {
     let far = Address::v4([10, 9, 9, 9]);
@@ -778,4 +921,79 @@ fn local_ports_are_used_up_and_not_used_twice() {
     let no_port = Err(ConnectError::NoPort);
     let expected = (no_port, no_port, true, Err(ConnectError::BadRemote));
     assert_eq!(*refused.borrow(), Some(expected));
+}
+
+/// Readers that stop share the pool with those that go on. Windows shrink as the pool fills, so that
+/// the stopped ones cannot take all of it; whoever reads is served as before; and when the others
+/// read again, everything arrives.
+//= rfc9293 3.8.6 SHLD-14
+#[test]
+fn readers_that_stop_do_not_starve_one_that_reads() {
+    const SLOW: usize = 24;
+    let mut world = World::with(
+        |client| client.limits.send_blocks = 16_384,
+        |server| {
+            server.limits.receive_blocks = 256;
+            server.tcp.rcv_buf = 1 << 20;
+        },
+    );
+    world.server_probe.0.borrow_mut().echo = false;
+    let all: Vec<_> = (0..=SLOW).map(|_| world.connect()).collect();
+    let (reader, slow) = all.split_last().expect("there are some");
+    let sent = pattern(200_000);
+    // The server's service takes nothing of any but the reader's.
+    world.server_probe.0.borrow_mut().only = Some(reader.1);
+    for (id, _) in slow {
+        let bytes = sent.clone();
+        world
+            .client_probe
+            .on(*id, move |conn| assert_eq!(conn.send(&bytes), bytes.len()));
+    }
+    world.pass(Duration::from_secs(5));
+    let (used, _) = world.server.blocks_in_use();
+    assert!((128..250).contains(&used), "{used}: short, and not used up");
+
+    // Who opens now is offered no more than the SYN-ACK did.
+    let (late, _) = world.connect();
+    world.client_probe.on(late, |conn| {
+        assert_eq!(conn.send(b"x"), 1);
+    });
+    world.pass(Duration::from_millis(100));
+    world.client_probe.on(late, |conn| {
+        let window = conn.info().expect("it is there").snd_wnd;
+        assert!(window <= 0xffff, "{window}");
+        conn.abort();
+    });
+    world.settle();
+
+    let started = world.clock.peek();
+    let drops = world.server.counters().receive_blocks_empty;
+    let bytes = sent.clone();
+    world.client_probe.on(reader.0, move |conn| {
+        assert_eq!(conn.send(&bytes), bytes.len())
+    });
+    let mut rounds = 0;
+    while world.server_probe.received(reader.1).len() < sent.len() {
+        world.pass(Duration::from_millis(1));
+        rounds += 1;
+        assert!(rounds < 500, "the reader starves");
+    }
+    assert!(world.clock.peek().since(started) < Duration::from_millis(500));
+    let late = world.server.counters().receive_blocks_empty - drops;
+    assert!(
+        late < SLOW as u64 * 8,
+        "{late}: only what the stopped ones probe with"
+    );
+
+    world.server_probe.0.borrow_mut().only = None;
+    for _ in 0..40 {
+        for (_, peer) in slow {
+            world.server_probe.on(*peer, |conn| conn.resume());
+        }
+        world.pass(Duration::from_secs(2));
+    }
+    for (_, peer) in slow {
+        assert_eq!(world.server_probe.received(*peer), sent);
+    }
+    assert_eq!(world.server.blocks_in_use().0, 0);
 }

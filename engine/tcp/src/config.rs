@@ -6,10 +6,21 @@ use crate::time::Duration;
 /// Parameters of TCP, the same for every connection of a shard.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Receive buffer of a connection in octets: the largest window we offer.
+    /// Receive buffer of a connection in octets at most: the largest window we offer.
     pub rcv_buf: u32,
-    /// Send buffer of a connection in octets.
+    /// Receive buffer that a connection starts with, if that is less. It doubles whenever the
+    /// application takes more than half of it within a round trip.
+    pub rcv_buf_initial: u32,
+    /// Send buffer of a connection in octets at most.
     pub snd_buf: u32,
+    /// Send buffer of a connection at least, if that is less: it is twice the congestion window
+    /// between these two.
+    pub snd_buf_initial: u32,
+    /// Octets that a send buffer takes at most beyond what was sent already (the not-sent low-water
+    /// mark), unless a connection chooses otherwise: `u32::MAX` leaves it to the buffer.
+    pub not_sent_low_water: u32,
+    /// Spread what a window lets out at once over the round trip, on paths of a millisecond and more.
+    pub pacing: bool,
     /// Offer and use window scaling (RFC 7323 §2).
     pub window_scaling: bool,
     /// Offer and use timestamps (RFC 7323 §3).
@@ -40,6 +51,9 @@ pub struct Config {
     pub syn_retries: u8,
     /// Retransmissions of a SYN-ACK; fewer, because anybody can send a SYN.
     pub syn_ack_retries: u8,
+    /// Answer SYNs beyond the queue of half-open connections with SYN cookies (RFC 4987 §3.6),
+    /// instead of dropping them.
+    pub syn_cookies: bool,
     /// Challenge ACKs and other answers to segments out of the window, of all connections in one
     /// second (RFC 5961 §7). The limit in force varies below this, so that it tells nothing.
     pub challenge_acks: u32,
@@ -97,8 +111,12 @@ impl Default for KeepAlive {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rcv_buf: 256 * 1024,
-            snd_buf: 256 * 1024,
+            rcv_buf: 6 * 1024 * 1024,
+            rcv_buf_initial: 256 * 1024,
+            snd_buf: 4 * 1024 * 1024,
+            snd_buf_initial: 256 * 1024,
+            not_sent_low_water: u32::MAX,
+            pacing: true,
             window_scaling: true,
             timestamps: true,
             sack: true,
@@ -114,6 +132,7 @@ impl Default for Config {
             //= rfc9293 3.8.3 MUST-23
             syn_retries: 7,
             syn_ack_retries: 5,
+            syn_cookies: true,
             challenge_acks: 1_000,
             //= rfc9293 3.8.3 SHLD-11
             retries: 15,
@@ -135,6 +154,21 @@ impl Config {
         }
         shift
     }
+
+    /// The receive buffer after it doubled `steps` times.
+    #[inline]
+    pub(crate) fn receive_buffer(&self, steps: u8) -> u32 {
+        // Less than a step of the window field could never be announced.
+        let step = 1 << self.receive_scale();
+        let start = u64::from(self.rcv_buf_initial.max(step).min(self.rcv_buf));
+        let grown = start << steps.min(31);
+        grown.min(u64::from(self.rcv_buf)) as u32
+    }
+
+    /// The window of a SYN, which is never scaled (RFC 7323 §2.2).
+    pub(crate) fn syn_window(&self) -> u32 {
+        self.receive_buffer(0).min(0xffff)
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +179,23 @@ mod tests {
     #[test]
     fn keep_alive_waits_two_hours_unless_told_otherwise() {
         assert!(Config::default().keep_alive.idle >= Duration::from_secs(2 * 3600));
+    }
+
+    #[test]
+    fn the_receive_buffer_doubles_up_to_its_limit() {
+        let config = Config {
+            rcv_buf: 100_000,
+            rcv_buf_initial: 30_000,
+            ..Config::default()
+        };
+        let sizes: Vec<u32> = (0..4).map(|step| config.receive_buffer(step)).collect();
+        assert_eq!(sizes, [30_000, 60_000, 100_000, 100_000]);
+        assert_eq!(config.receive_buffer(u8::MAX), 100_000);
+        let small = Config {
+            rcv_buf: 1000,
+            ..Config::default()
+        };
+        assert_eq!(small.receive_buffer(0), 1000);
     }
 
     #[test]

@@ -12,8 +12,10 @@
 //! - *outputs*: [`poll_transmit`](Connection::poll_transmit) until `None`, then
 //!   [`deadline`](Connection::deadline). Ask for them after each input or command.
 
+use crate::cold::Cold;
 use crate::config::{Config, Ecn};
 use crate::congestion::CongestionAlgorithm;
+use crate::cookie::Cookies;
 use crate::counters::Counters;
 use crate::effects::{CloseReason, Effects};
 use crate::flight::Flight;
@@ -26,7 +28,7 @@ use crate::rtt::Rtt;
 use crate::segment::{Plan, Segment};
 use crate::state::State;
 use crate::time::{Duration, Instant};
-use byway_wire::tcp::{Flags, SackBlock, WindowScale};
+use byway_wire::tcp::{Flags, WindowScale};
 use byway_wire::{FlowKey, SeqNumber};
 
 /// What all connections of a shard share.
@@ -39,7 +41,13 @@ pub struct Tcp {
     pub(crate) secrets: Secrets,
     pub(crate) flights: Pool<Flight>,
     pub(crate) reassembly: Pool<Reassembly>,
+    pub(crate) cold: Pool<Cold>,
+    /// Some connection has a not-sent low-water mark: others need not look.
+    pub(crate) low_water_in_use: bool,
     challenges: Challenges,
+    pub(crate) cookies: Cookies,
+    /// Windows grow no further than to this many octets, unread ones included.
+    pub(crate) receive_bound: u32,
 }
 
 /// Challenge ACKs sent in the current second.
@@ -53,13 +61,22 @@ impl Tcp {
     /// The environment for at most `max_connections` connections at a time.
     pub fn new(config: Config, secrets: Secrets, max_connections: usize) -> Self {
         Self {
+            low_water_in_use: config.not_sent_low_water < u32::MAX,
             config,
             secrets,
             counters: Counters::default(),
             flights: Pool::new(max_connections),
             reassembly: Pool::new(max_connections),
+            cold: Pool::new(max_connections),
             challenges: Challenges::default(),
+            cookies: Cookies::default(),
+            receive_bound: u32::MAX,
         }
+    }
+
+    /// Records of connections that exist.
+    pub fn connections_in_use(&self) -> usize {
+        self.cold.in_use()
     }
 
     /// Pooled records in use: what is in flight, and what holds out-of-order data.
@@ -178,7 +195,9 @@ impl Connection {
                 quick_acks: config.quick_acks,
                 duplicate_acks: 0,
                 ack_now: false,
-                repeated: SackBlock::default(),
+                rcv_steps: 0,
+                intake_from: SeqNumber::default(),
+                intake_at_ms: now.as_millis_wrapped(),
             },
             tx: HotTx {
                 rto_deadline: Instant::NEVER,
@@ -187,7 +206,7 @@ impl Connection {
                 snd_end: iss + 1,
                 snd_wnd: 0,
                 snd_wl1: SeqNumber::default(),
-                snd_wl2: SeqNumber::default(),
+                cold: NONE,
                 max_wnd: 0,
                 //= rfc5681 3.1 S3.1-5
                 window: initial_window(config.initial_window, mss),
@@ -207,8 +226,24 @@ impl Connection {
         let iss = initial_sequence_number(&tcp.secrets, &flow, now);
         let mut conn = Self::blank(flow, State::SynSent, iss, mss, now, &tcp.config);
         conn.id.marks.set(Marks::ACTIVE | Marks::SYN_DUE, true);
+        conn.begin_cold(now, tcp);
         tcp.counters.active_opens += 1;
         conn
+    }
+
+    /// Begins once more, before the first SYN left: with other ends, or on a path that is not as was
+    /// assumed. What was asked of the connection stays.
+    pub fn begin_anew(&mut self, flow: FlowKey, mss: u16, now: Instant, tcp: &mut Tcp) {
+        debug_assert!(self.id.state == State::SynSent && self.in_flight() == 0);
+        let iss = initial_sequence_number(&tcp.secrets, &flow, now);
+        let mut fresh = Self::blank(flow, State::SynSent, iss, mss, now, &tcp.config);
+        fresh.tx.cold = self.tx.cold;
+        fresh.queue(self.buffered());
+        fresh.id.marks = self.id.marks;
+        fresh.id.congestion = self.id.congestion;
+        fresh.id.owner = self.id.owner;
+        fresh.rx.life_deadline = self.rx.life_deadline;
+        *self = fresh;
     }
 
     /// Adopts what both SYNs agreed on. `irs` is the peer's initial sequence number.
@@ -224,11 +259,13 @@ impl Connection {
         }
         self.rx.rcv_nxt = irs + 1;
         // What our SYN offered: windows on SYN segments are not scaled (RFC 7323 §2.2).
-        self.rx.rcv_adv = irs + 1 + config.rcv_buf.min(0xffff);
+        self.rx.rcv_adv = irs + 1 + config.syn_window();
+        self.rx.intake_from = irs + 1;
         self.rx.last_ack_sent = irs + 1;
         self.rx.ts_recent = agreed.timestamps.unwrap_or(0);
         //= rfc9293 3.7.1 MUST-16
-        let payload = agreed.peer_mss.min(self.rx.rcv_mss);
+        // Beside our link's also what ICMP told about the path of the SYN.
+        let payload = agreed.peer_mss.min(self.rx.rcv_mss).min(self.tx.mss);
         let options = if agreed.timestamps.is_some() {
             TIMESTAMPS_LEN
         } else {
@@ -270,14 +307,16 @@ impl Connection {
     /// A silent peer is probed, or is not (the default).
     //= rfc9293 3.8.4 MUST-24
     //= rfc9293 3.8.4 MUST-25
-    pub fn set_keep_alive(&mut self, on: bool, now: Instant, config: &Config) {
+    pub fn set_keep_alive(&mut self, on: bool, now: Instant, tcp: &Tcp) {
         self.id.marks.set(Marks::KEEP_ALIVE, on);
-        if self.id.state == State::FinWait2 && self.id.marks.has(Marks::DEAF) {
-            // The deadline is that of the full close; the peer's silence is not waited for.
+        if self.id.marks.has(Marks::DEAF)
+            && (self.id.state == State::FinWait2 || self.linger(tcp).is_some())
+        {
+            // The deadline is that of the close; the peer's silence is not waited for.
             return;
         }
         self.rx.life_deadline = if on {
-            now + config.keep_alive.idle
+            now + tcp.config.keep_alive.idle
         } else {
             Instant::NEVER
         };
@@ -328,7 +367,10 @@ impl Connection {
     #[inline]
     pub fn send_space(&self, tcp: &Tcp) -> u32 {
         if self.id.state.may_queue() && !self.id.marks.has(Marks::FIN_WANTED) {
-            tcp.config.snd_buf.saturating_sub(self.buffered())
+            let room = self
+                .send_buffer(&tcp.config)
+                .saturating_sub(self.buffered());
+            room.min(self.low_water_room(tcp))
         } else {
             0
         }
@@ -346,7 +388,7 @@ impl Connection {
     pub fn consume(&mut self, len: u32, tcp: &Tcp) {
         debug_assert!(len <= self.rx.unread);
         self.rx.unread = self.rx.unread.saturating_sub(len);
-        if self.id.state.may_receive() && self.window_update_due(&tcp.config) {
+        if self.id.state.may_receive() && self.window_update_due(tcp) {
             self.rx.ack_now = true;
         }
     }
@@ -380,6 +422,29 @@ impl Connection {
         self.id.marks.set(Marks::DEAF, true);
         if self.id.state == State::FinWait2 {
             self.rx.life_deadline = now + tcp.config.fin_wait_2;
+        } else if let Some(linger) = self.linger(tcp) {
+            self.rx.life_deadline = now + linger;
+        }
+    }
+
+    /// A [`close`](Self::close) that follows may take this long until the peer has acknowledged
+    /// everything; then the connection is reset (SO_LINGER). `None` leaves it to retransmission.
+    pub fn set_linger(&mut self, limit: Option<Duration>, tcp: &mut Tcp) {
+        if let Some(cold) = self.cold_mut(tcp) {
+            cold.linger = limit;
+        }
+    }
+
+    pub(crate) fn linger(&self, tcp: &Tcp) -> Option<Duration> {
+        tcp.cold.get(self.tx.cold).and_then(|cold| cold.linger)
+    }
+
+    /// Gives the connection up when data stays unacknowledged for this long, instead of what the
+    /// configuration says.
+    //= rfc9293 3.8.3 MUST-21
+    pub fn set_user_timeout(&mut self, limit: Option<Duration>, tcp: &mut Tcp) {
+        if let Some(cold) = self.cold_mut(tcp) {
+            cold.user_timeout = limit;
         }
     }
 
@@ -405,13 +470,13 @@ impl Connection {
         }
     }
 
-    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`: the peer finds it in its window.
+    /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>`, where the peer finds it in its window.
     //= rfc7323 3.2 S3.2-3
     pub(crate) fn reset_plan(&mut self, now: Instant, tcp: &mut Tcp) -> Plan {
         tcp.counters.out_rsts += 1;
         tcp.counters.out_segs += 1;
         Plan {
-            seq: self.tx.snd_nxt,
+            seq: self.seq_in_window(),
             ack: self.rx.rcv_nxt,
             flags: Flags::RST | Flags::ACK,
             options: self.segment_options(now, tcp),
@@ -449,6 +514,31 @@ impl Connection {
             .give(core::mem::replace(&mut self.tx.flight, NONE));
         tcp.reassembly
             .give(core::mem::replace(&mut self.rx.reassembly, NONE));
+        tcp.cold.give(core::mem::replace(&mut self.tx.cold, NONE));
+        // The owner may keep the record for the octets that wait in it: no timer is left then.
+        self.tx.rto_deadline = Instant::NEVER;
+        self.rx.ack_deadline = Instant::NEVER;
+        self.rx.life_deadline = Instant::NEVER;
+    }
+
+    /// The record of what arrived out of order or twice, made when there is none.
+    pub(crate) fn reassembly_mut<'t>(&mut self, tcp: &'t mut Tcp) -> Option<&'t mut Reassembly> {
+        if self.rx.reassembly == NONE {
+            self.rx.reassembly = tcp.reassembly.take().unwrap_or(NONE);
+        }
+        tcp.reassembly.get_mut(self.rx.reassembly)
+    }
+
+    /// Gives that record back once it holds nothing.
+    pub(crate) fn release_reassembly_if_empty(&mut self, tcp: &mut Tcp) {
+        if tcp
+            .reassembly
+            .get(self.rx.reassembly)
+            .is_some_and(Reassembly::is_empty)
+        {
+            tcp.reassembly
+                .give(core::mem::replace(&mut self.rx.reassembly, NONE));
+        }
     }
 
     /// Our SYN is still to be acknowledged.

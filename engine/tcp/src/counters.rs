@@ -52,6 +52,12 @@ counters! {
     slow_start_retrans => "TcpExtTCPSlowStartRetrans",
     /// SYN and SYN-ACK segments sent again.
     syn_retrans => "TcpExtTCPSynRetrans",
+    /// SYNs answered with a cookie.
+    syn_cookies_sent => "TcpExtSyncookiesSent",
+    /// Connections made from a cookie that came back.
+    syn_cookies_received => "TcpExtSyncookiesRecv",
+    /// ACKs without a connection that brought no cookie of ours, while some were on their way.
+    syn_cookies_failed => "TcpExtSyncookiesFailed",
     /// Out-of-order segments kept.
     ofo_queued => "TcpExtTCPOFOQueue",
     /// Segments with nothing new in them.
@@ -60,6 +66,8 @@ counters! {
     paws_estab => "TcpExtPAWSEstab",
     /// Challenge ACKs sent.
     challenge_acks => "TcpExtTCPChallengeACK",
+    /// Times that the peer announced urgent data.
+    urgent => "TcpExtTCPUrgent",
     /// Times that we announced a zero window.
     to_zero_window => "TcpExtTCPToZeroWindowAdv",
     /// Reductions of the window for an ECN echo.

@@ -100,6 +100,8 @@ impl DropReason {
 pub struct Events {
     /// The connection is established.
     pub opened: bool,
+    /// The peer has urgent data, or more of it than it had said.
+    pub urgent: bool,
     /// The peer's FIN is in order: after what is unread now nothing more will come.
     pub peer_closed: bool,
 }

@@ -1,6 +1,8 @@
 //! What is in flight: the record that a connection has only while data is unacknowledged.
 
 use crate::congestion::Algorithm;
+use crate::delivery::DeliveryRate;
+use crate::pacing::Pace;
 use crate::pool::Recycle;
 use crate::recovery::{Probe, Prr, Rack, Undo};
 use crate::scoreboard::Scoreboard;
@@ -73,11 +75,20 @@ pub(crate) struct Flight {
     pub(crate) answered: bool,
     /// There was a loss: the record stays when nothing is in flight.
     pub(crate) scarred: bool,
+    pub(crate) pace: Pace,
+    pub(crate) delivery: DeliveryRate,
     /// When our SYN left, if it left once.
     pub(crate) syn_sent: Option<Instant>,
 }
 
 impl Flight {
+    /// There is something to remember when nothing is in flight: a loss, the answer to a probe that
+    /// is to come, reordering.
+    #[inline]
+    pub(crate) fn is_scarred(&self) -> bool {
+        self.scarred || self.probe.is_some() || self.rack.saw_reordering()
+    }
+
     /// Octets taken to be in the network.
     #[inline]
     pub(crate) fn pipe(&self) -> u32 {

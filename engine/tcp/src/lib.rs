@@ -10,10 +10,14 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)
 )]
 
+mod buffers;
+mod cold;
 pub mod config;
 mod congestion;
 mod connection;
+mod cookie;
 pub mod counters;
+mod delivery;
 pub mod effects;
 mod flight;
 mod info;
@@ -21,6 +25,7 @@ mod input;
 mod isn;
 pub mod listen;
 mod output;
+mod pacing;
 mod pool;
 mod reassembly;
 mod record;
@@ -36,7 +41,7 @@ mod timer;
 pub use config::{Config, Ecn, KeepAlive};
 pub use congestion::CongestionAlgorithm;
 pub use connection::Tcp;
-pub use info::Info;
+pub use info::{Info, Limit, Recovery};
 pub use isn::Secrets;
 pub use record::{Connection, Owner};
 pub use state::State;

@@ -23,8 +23,8 @@ pub struct SynEntry {
     mss: u16,
     /// SYN-ACKs sent again.
     retries: u8,
-    /// When the SYN came.
-    born: Instant,
+    /// When the SYN came, if that is known.
+    born: Option<Instant>,
     deadline: Instant,
 }
 
@@ -67,7 +67,7 @@ impl Tcp {
             agreed: Agreed::from_syn(seg, &self.config, flow.remote.address.is_v4()),
             mss,
             retries: 0,
-            born: now,
+            born: Some(now),
             deadline: now + self.config.rto_initial,
         }
     }
@@ -121,6 +121,38 @@ impl SynEntry {
         }
     }
 
+    /// The entry that a SYN would have left that was answered with a cookie.
+    pub(crate) fn from_cookie(
+        flow: FlowKey,
+        iss: SeqNumber,
+        irs: SeqNumber,
+        agreed: Agreed,
+        mss: u16,
+        now: Instant,
+    ) -> Self {
+        Self {
+            flow,
+            iss,
+            irs,
+            agreed,
+            mss,
+            retries: 0,
+            // Nothing was kept of the SYN, so the round trip is not known.
+            born: None,
+            deadline: now,
+        }
+    }
+
+    /// Begins the new connection at this sequence number.
+    pub(crate) fn begin_at(&mut self, iss: SeqNumber) {
+        self.iss = iss;
+    }
+
+    /// What was agreed on, to change.
+    pub(crate) fn agreed_mut(&mut self) -> &mut Agreed {
+        &mut self.agreed
+    }
+
     /// The two ends.
     pub fn flow(&self) -> &FlowKey {
         &self.flow
@@ -142,7 +174,7 @@ impl SynEntry {
             seq: self.iss,
             ack: self.irs + 1,
             flags: syn_ack_flags(self.agreed.ecn),
-            window: WindowScale::ZERO.narrow(config.rcv_buf),
+            window: WindowScale::ZERO.narrow(config.syn_window()),
             options: Options {
                 mss: Some(self.mss),
                 window_scale: self
@@ -216,7 +248,7 @@ impl SynEntry {
 
     /// The window that the SYN-ACK offered; a segment without length may sit on its right edge.
     fn in_window(&self, seg: &Segment, tcp: &Tcp) -> bool {
-        let window = tcp.config.rcv_buf.min(0xffff);
+        let window = tcp.config.syn_window();
         let starts = seg.seq.offset_from(self.irs + 1);
         if seg.seq_len() == 0 {
             starts <= window
@@ -250,7 +282,14 @@ impl SynEntry {
             seq: self.iss + 1,
             ack: self.irs + 1,
             flags: Flags::ACK,
-            window: WindowScale::ZERO.narrow(tcp.config.rcv_buf),
+            // What the SYN-ACK offered, scaled as in every segment without SYN (RFC 7323 §2.2).
+            window: self
+                .agreed
+                .snd_scale
+                .map_or(WindowScale::ZERO, |_| {
+                    WindowScale::clamped(tcp.config.receive_scale())
+                })
+                .narrow(tcp.config.syn_window()),
             options: Options {
                 timestamps: self.timestamps(now, tcp),
                 ..Options::default()
@@ -290,8 +329,9 @@ impl Connection {
         );
         conn.agree(&entry.agreed, entry.irs, &tcp.config);
         conn.tx.snd_nxt = entry.iss + 1;
-        if entry.retries == 0 {
-            conn.tx.rtt.sample(now.since(entry.born));
+        conn.begin_cold(now, tcp);
+        if let Some(born) = entry.born.filter(|_| entry.retries == 0) {
+            conn.tx.rtt.sample(now.since(born));
         }
         conn.tx.backoff = entry.retries;
         // Until the segment that was judged is taken: no connection is without a timer.

@@ -6,6 +6,9 @@ use byway_wire::{SeqLen, SeqNumber};
 /// Most ranges that can be configured.
 const CAPACITY: usize = 32;
 
+/// As many as a SACK option has blocks.
+const RECENT: usize = 4;
+
 /// Half-open range of sequence numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Range {
@@ -13,15 +16,32 @@ struct Range {
     end: SeqNumber,
 }
 
+impl Range {
+    #[inline]
+    fn holds(&self, octet: SeqNumber) -> bool {
+        self.start.at_or_before(octet) && octet.before(self.end)
+    }
+
+    fn block(&self) -> SackBlock {
+        SackBlock {
+            left: self.start,
+            right: self.end,
+        }
+    }
+}
+
 /// Disjoint ranges in order, none touching its neighbour, all within one receive window.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reassembly {
     ranges: [Range; CAPACITY],
     len: u8,
-    /// Start of the range that changed last: it leads the SACK option (RFC 2018 §4).
-    latest: SeqNumber,
+    /// Octets within the ranges that changed last, the latest first: the order of the SACK option
+    /// (RFC 2018 §4). One range may be named twice, or be gone.
+    recent: [SeqNumber; RECENT],
     /// Sequence number of a FIN that arrived ahead of data.
     fin: Option<SeqNumber>,
+    /// Octets that arrived twice, for the next acknowledgment to tell (RFC 2883).
+    repeated: Option<SackBlock>,
 }
 
 impl crate::pool::Recycle for Reassembly {
@@ -36,7 +56,31 @@ impl Reassembly {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0 && self.fin.is_none()
+        self.len == 0 && self.fin.is_none() && self.repeated.is_none()
+    }
+
+    /// The first stretch of these octets that is here already.
+    pub(crate) fn part_held(&self, start: SeqNumber, len: SeqLen) -> Option<(SeqNumber, SeqLen)> {
+        let end = start + len;
+        let range = self
+            .ranges()
+            .iter()
+            .find(|r| r.end.after(start) && r.start.before(end))?;
+        let from = range.start.max(start);
+        Some((from, range.end.min(end).offset_from(from)))
+    }
+
+    /// These octets arrived twice: the next acknowledgment tells.
+    pub(crate) fn note_repeated(&mut self, start: SeqNumber, len: SeqLen) {
+        self.repeated = Some(SackBlock {
+            left: start,
+            right: start + len,
+        });
+    }
+
+    /// It was told.
+    pub(crate) fn repeated_told(&mut self) {
+        self.repeated = None;
     }
 
     /// Remembers `len` octets from `start`. False when that would need one range more than `limit`.
@@ -70,23 +114,41 @@ impl Reassembly {
             *slot = new;
         }
         self.len = (count + 1 - touched) as u8;
-        self.latest = new.start;
+        self.touch(start);
         true
+    }
+
+    /// The range of this octet changed, or was heard of again.
+    fn touch(&mut self, octet: SeqNumber) {
+        let same = |r: &Range| r.holds(octet);
+        let range = self.ranges().iter().copied().find(same);
+        // It moves to the front from where it was, or pushes the oldest out.
+        let named = |at: &SeqNumber| range.is_some_and(|r| r.holds(*at));
+        let from = self.recent.iter().position(named).unwrap_or(RECENT - 1);
+        self.recent.copy_within(0..from, 1);
+        if let Some(first) = self.recent.first_mut() {
+            *first = octet;
+        }
     }
 
     /// All of it is here already; then the range that holds it leads the SACK option.
     pub(crate) fn repeats(&mut self, start: SeqNumber, len: SeqLen) -> bool {
         let inside = |r: &&Range| r.start.at_or_before(start) && (start + len).at_or_before(r.end);
-        let Some(range) = self.ranges().iter().find(inside) else {
-            return false;
-        };
-        self.latest = range.start;
-        true
+        let held = self.ranges().iter().any(|r| inside(&r));
+        if held {
+            self.touch(start);
+        }
+        held
     }
 
     /// Remembers a FIN that came ahead of data.
     pub(crate) fn insert_fin(&mut self, at: SeqNumber) {
         self.fin = Some(at);
+    }
+
+    /// The FIN that came ahead was taken, and with it all data.
+    pub(crate) fn forget_fin(&mut self) {
+        self.fin = None;
     }
 
     /// True when the FIN that came ahead is the next octet expected.
@@ -113,21 +175,28 @@ impl Reassembly {
         ready
     }
 
-    /// The blocks for an acknowledgment, the one that changed last first, at most `most`.
+    /// The blocks for an acknowledgment, at most `most`: what arrived twice, then what is held, the
+    /// ranges that changed last first, so that each is told in several acknowledgments.
     //= rfc2018 3 S3-1
-    //= rfc2018 4 S4-4 S4-5
+    //= rfc2018 4 S4-4 S4-5 S4-6
+    //= rfc2883 4 S4-1 S4-2
     pub(crate) fn sack_blocks(&self, most: usize) -> SackBlocks {
-        let block = |r: &Range| SackBlock {
-            left: r.start,
-            right: r.end,
-        };
-        let latest = self.ranges().iter().filter(|r| r.start == self.latest);
-        let others = self.ranges().iter().filter(|r| r.start != self.latest);
+        let ranges = self.ranges();
+        let found = |at: &SeqNumber| ranges.iter().find(|r| r.holds(*at));
+        let recent = self.recent.iter().filter_map(found);
+        let told = self.repeated.into_iter().map(|block| (block, true));
+        let held = recent.chain(ranges).map(|r| (r.block(), false));
         let mut blocks = SackBlocks::default();
-        latest
-            .chain(others)
-            .take(most)
-            .for_each(|r| blocks.push(block(r)));
+        for (block, repeated) in told.chain(held) {
+            // A range that is told already is not told twice; a duplicate leads in any case.
+            let known = blocks
+                .as_slice()
+                .iter()
+                .skip(usize::from(self.repeated.is_some()));
+            if blocks.as_slice().len() < most && (repeated || !known.clone().any(|b| *b == block)) {
+                blocks.push(block);
+            }
+        }
         blocks
     }
 }
@@ -182,16 +251,44 @@ mod tests {
         assert!(r.is_empty());
     }
 
-    //= rfc2018 4 S4-4 S4-5
+    fn lefts(r: &Reassembly, most: usize) -> Vec<u32> {
+        let blocks = r.sack_blocks(most);
+        let left = |b: &SackBlock| b.left.offset_from(seq(0));
+        blocks.as_slice().iter().map(left).collect()
+    }
+
+    //= rfc2018 4 S4-4 S4-5 S4-6
     #[test]
-    fn sack_leads_with_the_latest() {
+    fn blocks_go_from_the_latest_to_the_oldest() {
         let mut r = Reassembly::default();
-        for at in [10, 50, 30] {
+        for at in [10, 50, 30, 70] {
             r.insert(seq(at), 5, 8);
         }
-        let lefts: Vec<_> = r.sack_blocks(3).as_slice().iter().map(|b| b.left).collect();
-        assert_eq!(lefts, [seq(30), seq(10), seq(50)]);
-        assert_eq!(r.sack_blocks(1).as_slice().len(), 1);
+        assert_eq!(lefts(&r, 4), [70, 30, 50, 10]);
+        assert_eq!(lefts(&r, 1), [70]);
+        r.insert(seq(55), 5, 8);
+        assert_eq!(lefts(&r, 3), [50, 70, 30]);
+        assert!(r.repeats(seq(11), 2));
+        assert_eq!(lefts(&r, 4), [10, 50, 70, 30]);
+        // Two that were told become one, and those that fell out of memory follow.
+        r.insert(seq(35), 15, 8);
+        r.insert(seq(90), 1, 8);
+        assert_eq!(lefts(&r, 4), [90, 30, 10, 70]);
+        r.advance(seq(60));
+        assert_eq!(lefts(&r, 4), [90, 70]);
+    }
+
+    //= rfc2883 4 S4-1 S4-2
+    #[test]
+    fn a_duplicate_leads_and_the_range_around_it_follows() {
+        let mut r = Reassembly::default();
+        r.insert(seq(10), 30, 8);
+        r.insert(seq(50), 5, 8);
+        assert!(r.repeats(seq(10), 30));
+        r.note_repeated(seq(10), 30);
+        assert_eq!(lefts(&r, 4), [10, 10, 50]);
+        r.repeated_told();
+        assert_eq!(lefts(&r, 4), [10, 50]);
     }
 
     /// Against a bitmap, over every order a small generator makes up.

@@ -4,7 +4,7 @@ use crate::congestion::{CongestionAlgorithm, Window};
 use crate::rtt::Rtt;
 use crate::state::State;
 use crate::time::Instant;
-use byway_wire::tcp::{SackBlock, WindowScale};
+use byway_wire::tcp::WindowScale;
 use byway_wire::{FlowKey, SeqNumber};
 
 /// Words that the owner of a connection keeps in its record. TCP never reads them.
@@ -57,6 +57,10 @@ impl Marks {
     pub(crate) const CORK: u16 = 1 << 12;
     /// Silence is broken by probes.
     pub(crate) const KEEP_ALIVE: u16 = 1 << 13;
+    /// Data waits for its turn: the record of what is in flight says until when.
+    pub(crate) const PACED: u16 = 1 << 14;
+    /// Urgent data is on its way out.
+    pub(crate) const URGENT: u16 = 1 << 15;
 
     #[inline]
     pub(crate) const fn has(self, mark: u16) -> bool {
@@ -103,7 +107,7 @@ pub(crate) struct HotRx {
     pub(crate) last_ack_sent: SeqNumber,
     /// Octets received since the last acknowledgment.
     pub(crate) unacked: u32,
-    /// Record of what arrived out of order.
+    /// Record of what arrived out of order, or twice.
     pub(crate) reassembly: u32,
     /// Largest segment we said we take (our MSS option).
     pub(crate) rcv_mss: u16,
@@ -117,8 +121,12 @@ pub(crate) struct HotRx {
     pub(crate) duplicate_acks: u8,
     /// An acknowledgment must leave this turn.
     pub(crate) ack_now: bool,
-    /// Octets that arrived twice, for the next acknowledgment to tell (RFC 2883); empty if none.
-    pub(crate) repeated: SackBlock,
+    /// How often the receive buffer doubled.
+    pub(crate) rcv_steps: u8,
+    /// What the application had consumed when the measurement of its appetite began.
+    pub(crate) intake_from: SeqNumber,
+    /// When that was, in milliseconds of our clock.
+    pub(crate) intake_at_ms: u32,
 }
 
 /// Third line: what sending reads and writes.
@@ -136,10 +144,11 @@ pub(crate) struct HotTx {
     /// SND.WND in octets.
     //= rfc9293 3.1 REC-1
     pub(crate) snd_wnd: u32,
-    /// SND.WL1.
+    /// SND.WL1. There is no SND.WL2: it would never be beyond SND.UNA, and an ACK before SND.UNA
+    /// says nothing about the window.
     pub(crate) snd_wl1: SeqNumber,
-    /// SND.WL2.
-    pub(crate) snd_wl2: SeqNumber,
+    /// Record of what is rarely needed.
+    pub(crate) cold: u32,
     /// Largest window the peer ever offered (for silly-window avoidance and RFC 5961 §5).
     pub(crate) max_wnd: u32,
     /// Congestion window and slow start threshold.

@@ -141,12 +141,6 @@ impl Scoreboard {
         self.sent.len() >= CAPACITY
     }
 
-    /// Segments in flight, however many copies of each.
-    #[inline]
-    pub(crate) fn count(&self) -> usize {
-        self.sent.len()
-    }
-
     /// The first octet in flight.
     pub(crate) fn first(&self) -> Option<SeqNumber> {
         self.sent.front().map(|sent| sent.start)

@@ -14,6 +14,8 @@ pub struct Segment {
     pub flags: Flags,
     /// Window field, not scaled.
     pub window: WireWindow,
+    /// Urgent pointer; significant when `flags` has URG.
+    pub urgent: u16,
     /// The options we know.
     pub options: Options,
     /// Octets of payload.
@@ -52,6 +54,8 @@ pub struct Plan {
     pub flags: Flags,
     /// Window field, already scaled.
     pub window: WireWindow,
+    /// Urgent pointer; significant when `flags` has URG.
+    pub urgent: u16,
     /// Options to write.
     pub options: Options,
     /// Which part of the send buffer to carry.

@@ -82,13 +82,22 @@ impl TimeWait {
         if seg.flags.contains(Flags::SYN) && !seg.flags.contains(Flags::ACK) && self.is_new(seg) {
             return TimeWaitVerdict::Reopen(self.snd_nxt);
         }
-        let nothing_new = seg.seq_len() == 0 && seg.seq == self.rcv_nxt;
+        //= rfc7323 5.3 S5.3-1
+        let outdated = match (self.ts_recent, seg.options.timestamps) {
+            (Some(recent), Some(t)) => (t.value.wrapping_sub(recent) as i32) < 0,
+            _ => false,
+        };
+        let nothing_new = seg.seq_len() == 0 && seg.seq == self.rcv_nxt && !outdated;
         if nothing_new {
             return TimeWaitVerdict::Ignore;
         }
         if seg.flags.contains(Flags::FIN) && seg.seq + seg.seq_len() == self.rcv_nxt {
             // "Acknowledge it, and restart the 2 MSL timeout."
             self.deadline = now + tcp.config.time_wait;
+        }
+        // Two ends out of step must not answer each other's ACKs for ever.
+        if seg.seq_len() == 0 && !tcp.may_challenge(now) {
+            return TimeWaitVerdict::Ignore;
         }
         TimeWaitVerdict::Reply(self.acknowledgment(now, tcp))
     }

@@ -8,6 +8,8 @@
 //! | `ack_deadline` | an ACK waited long enough for company | ACK |
 //! | `life_deadline` | FIN-WAIT-2 lasts too long | give it up |
 //! | `life_deadline`, keep-alive on | the peer has been silent | probe it, in the end give it up |
+//! | `life_deadline`, lingering | the close takes longer than it may | reset |
+//! | the pace of what is in flight | the next segment has its turn | it is sent |
 
 use crate::connection::Tcp;
 use crate::effects::{CloseReason, Effects};
@@ -17,13 +19,26 @@ use crate::state::State;
 use crate::time::{Duration, Instant};
 
 impl Connection {
-    /// When [`on_timeout`](Self::on_timeout) has something to do, `Instant::NEVER` when nothing.
+    /// When [`on_timeout`](Self::on_timeout) or [`poll_transmit`](Self::poll_transmit) has something
+    /// to do, `Instant::NEVER` when nothing.
     #[inline]
-    pub fn deadline(&self) -> Instant {
-        self.tx
+    pub fn deadline(&self, tcp: &Tcp) -> Instant {
+        let timers = self
+            .tx
             .rto_deadline
             .min(self.rx.ack_deadline)
-            .min(self.rx.life_deadline)
+            .min(self.rx.life_deadline);
+        if self.id.marks.has(Marks::PACED) {
+            timers.min(self.next_turn(tcp))
+        } else {
+            timers
+        }
+    }
+
+    /// Timeouts in a row, those of probes of a closed window included: doublings of the RTO.
+    #[inline]
+    pub fn timeouts_in_a_row(&self) -> u8 {
+        self.tx.backoff
     }
 
     /// Lets the timers that are due fire. Calling it early is harmless.
@@ -43,23 +58,36 @@ impl Connection {
         }
     }
 
-    /// In FIN-WAIT-2 the peer had long enough to close; elsewhere it is asked whether it lives.
+    /// In FIN-WAIT-2 the peer had long enough to close, and while we linger to acknowledge;
+    /// elsewhere it is asked whether it lives.
     //= rfc9293 3.8.4 MUST-26 MUST-27 MUST-29 MAY-5
     fn on_life_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
-        if self.id.state == State::FinWait2 && self.id.marks.has(Marks::DEAF) {
-            return self.finish(CloseReason::TimedOut, fx);
+        if self.id.marks.has(Marks::DEAF) {
+            if self.id.state == State::FinWait2 {
+                return self.finish(CloseReason::TimedOut, fx);
+            }
+            if self.linger(tcp).is_some() {
+                fx.reply = self.abort(now, tcp);
+                return self.finish(CloseReason::Aborted, fx);
+            }
         }
         let keep = tcp.config.keep_alive;
         let silent_ms = now.as_millis_wrapped().wrapping_sub(self.rx.heard_at_ms);
         let left = keep
             .idle
             .saturating_sub(Duration::from_millis(u64::from(silent_ms)));
-        if self.in_flight() > 0 || left > Duration::ZERO {
-            // Retransmission asks already, or the peer was heard of in the meantime.
-            if self.in_flight() == 0 {
+        let asks = self.in_flight() > 0 || self.tx.rto_deadline.is_armed();
+        if asks || left > Duration::ZERO {
+            // Retransmission or a window probe asks already, or the peer was heard of meanwhile.
+            if !asks {
                 self.tx.duplicates = 0;
             }
-            self.rx.life_deadline = now + left.max(keep.interval.min(keep.idle));
+            let rest = if left > Duration::ZERO {
+                left
+            } else {
+                keep.interval
+            };
+            self.rx.life_deadline = now + rest;
             return;
         }
         if self.tx.duplicates >= keep.probes {
@@ -76,7 +104,7 @@ impl Connection {
         if self.syn_unacknowledged() {
             self.on_syn_timeout(tcp, fx);
         } else if self.in_flight() == 0 {
-            self.on_window_timeout(tcp, fx);
+            self.on_window_timeout(now, tcp, fx);
         } else if recovery::on_timeout(self, now, tcp) {
             self.on_data_timeout(now, tcp, fx);
         }
@@ -98,8 +126,17 @@ impl Connection {
     /// A window may stay closed for ever as long as the peer answers (MUST-37): with nothing in
     /// flight there are no duplicate ACKs, so their count is that of probes not answered.
     //= rfc9293 3.8.6.1 MUST-37 SHLD-30
-    fn on_window_timeout(&mut self, tcp: &mut Tcp, fx: &mut Effects) {
-        if self.tx.duplicates >= tcp.config.retries {
+    fn on_window_timeout(&mut self, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
+        let limit = self.user_timeout(tcp);
+        let unanswered = self.tx.duplicates;
+        let Some(cold) = self.cold_mut(tcp) else {
+            return;
+        };
+        if unanswered == 0 {
+            cold.probing_since = now;
+        }
+        let impatient = limit.is_some_and(|limit| now.since(cold.probing_since) >= limit);
+        if unanswered >= tcp.config.retries || impatient {
             return self.give_up(tcp, fx);
         }
         self.back_off();
@@ -120,20 +157,34 @@ impl Connection {
             return self.give_up(tcp, fx);
         }
         self.back_off();
+        self.arm_rto(now, tcp);
+    }
+
+    /// The retransmission timeout begins anew, or what is left of the user's patience if that is less.
+    pub(crate) fn arm_rto(&mut self, now: Instant, tcp: &Tcp) {
         self.tx.rto_deadline = now + self.rto(&tcp.config);
+        if let Some(end) = self.end_of_patience(tcp) {
+            self.tx.rto_deadline = self.tx.rto_deadline.min(end.max(now));
+        }
     }
 
     /// What is in flight stayed unacknowledged for longer than the user wants to wait.
     //= rfc9293 3.8.3 MUST-21
     fn user_gave_up(&self, now: Instant, tcp: &Tcp) -> bool {
-        let since = tcp
-            .flights
-            .get(self.tx.flight)
-            .and_then(|flight| flight.progress);
-        tcp.config
-            .user_timeout
-            .zip(since)
-            .is_some_and(|(limit, since)| now.since(since) >= limit)
+        self.end_of_patience(tcp).is_some_and(|end| now >= end)
+    }
+
+    /// Until when the user waits for what is in flight to be acknowledged.
+    fn end_of_patience(&self, tcp: &Tcp) -> Option<Instant> {
+        let flight = tcp.flights.get(self.tx.flight)?;
+        Some(flight.progress? + self.user_timeout(tcp)?)
+    }
+
+    /// How long the user wants to wait: this connection's, else that of the configuration.
+    fn user_timeout(&self, tcp: &Tcp) -> Option<Duration> {
+        let cold = tcp.cold.get(self.tx.cold);
+        cold.and_then(|cold| cold.user_timeout)
+            .or(tcp.config.user_timeout)
     }
 
     /// The timeout doubles (RFC 6298 §5.5).

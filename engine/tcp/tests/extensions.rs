@@ -117,11 +117,12 @@ fn keep_alive_finds_out_about_a_dead_peer_and_leaves_a_living_one_alone() {
         keep_alive,
         ..Config::default()
     };
-    let mut pair = Pair::established(config.clone());
+    let mut pair = Pair::established(config);
     pair.run_for(Duration::from_secs(1000));
     assert_eq!(pair.a.tcp.counters.keep_alives, 0, "off by default");
     let now = pair.now;
-    pair.a.conn().set_keep_alive(true, now, &config);
+    pair.a
+        .with_conn(|conn, tcp| conn.set_keep_alive(true, now, tcp));
     pair.log.clear();
     // Every third probe is lost: one that is not answered is nothing yet.
     let mut n = 0;
@@ -138,11 +139,13 @@ fn keep_alive_finds_out_about_a_dead_peer_and_leaves_a_living_one_alone() {
     assert!((8..=13).contains(&probes), "about one a minute: {probes}");
     assert!(pair.sent(true).iter().all(|seg| seg.payload_len == 0));
     let now = pair.now;
-    pair.a.conn().set_keep_alive(false, now, &config);
+    pair.a
+        .with_conn(|conn, tcp| conn.set_keep_alive(false, now, tcp));
     pair.run_for(Duration::from_secs(1000));
     assert_eq!(pair.a.tcp.counters.keep_alives, probes, "off again");
     let now = pair.now;
-    pair.a.conn().set_keep_alive(true, now, &config);
+    pair.a
+        .with_conn(|conn, tcp| conn.set_keep_alive(true, now, tcp));
     pair.run_for_with(Duration::from_secs(100), |_, _| Fate::Drop);
     assert_eq!(pair.a.closed, Some(CloseReason::TimedOut));
     assert_eq!(pair.a.tcp.counters.keep_alives - probes, 3);

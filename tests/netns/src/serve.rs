@@ -1,8 +1,8 @@
-//! `byway serve` as a child process.
+//! `byway serve` and `byway wire` as child processes.
 
 use crate::output::{Collected, Finished, wait};
 use crate::program;
-use byway_lab::{Namespace, SERVER};
+use byway_lab::{Namespace, SERVER, WIRE_CLIENT, WIRE_SERVER};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ const READY_LIMIT: Duration = Duration::from_secs(15);
 /// How long a graceful end may take: its linger time, and some.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running `byway serve`. Killed on drop, and by the kernel when the test process dies.
+/// A running `byway serve`, or another command that says when it is ready. Killed on drop, and by
+/// the kernel when the test process dies.
 pub struct Serve {
     child: Child,
     // Options, because the end of the process takes them.
@@ -24,11 +25,8 @@ pub struct Serve {
 impl Serve {
     /// The command `byway serve ARGS` on the server's interface towards the client.
     pub fn command(namespace: &Namespace, args: &[&str]) -> Command {
-        let mut command = namespace.command("setpriv");
-        command
-            .args(["--pdeathsig", "KILL"])
-            .arg(program::byway())
-            .arg("serve");
+        let mut command = byway_in(namespace);
+        command.arg("serve");
         command.args(args).args(["--interface", SERVER.interface]);
         command
     }
@@ -38,7 +36,24 @@ impl Serve {
     /// # Panics
     /// When it ends, or is not ready in time; the message has what it wrote.
     pub fn start(namespace: &Namespace, args: &[&str]) -> Self {
-        let mut command = Self::command(namespace, args);
+        Self::launch(Self::command(namespace, args))
+    }
+
+    /// Starts `byway wire ARGS` between the interfaces of a wire's namespace, and waits until it
+    /// forwards.
+    ///
+    /// # Panics
+    /// When it ends, or is not ready in time; the message has what it wrote.
+    pub fn start_wire(namespace: &Namespace, args: &[&str]) -> Self {
+        let mut command = byway_in(namespace);
+        command.arg("wire");
+        command.args([WIRE_CLIENT.interface, WIRE_SERVER.interface]);
+        command.args(args);
+        Self::launch(command)
+    }
+
+    fn launch(mut command: Command) -> Self {
+        let name = format!("{command:?}");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -57,7 +72,7 @@ impl Serve {
             if ended || start.elapsed() > READY_LIMIT {
                 serve.child.kill().ok();
                 let finished = serve.wait();
-                panic!("byway serve {args:?} does not become ready: {finished:?}");
+                panic!("{name} does not become ready: {finished:?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -143,13 +158,20 @@ impl Serve {
     }
 }
 
+/// The program, to run in a namespace for as long as this process does.
+fn byway_in(namespace: &Namespace) -> Command {
+    let mut command = namespace.command("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program::byway());
+    command
+}
+
 impl Drop for Serve {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
         // A test that fails needs what the program had to say about it.
         if std::thread::panicking() {
-            eprintln!("stderr of byway serve:\n{}", self.stderr());
+            eprintln!("stderr of byway:\n{}", self.stderr());
         }
     }
 }

@@ -6,8 +6,9 @@ pub(crate) use byway_bench::target::linux::ServerLinuxArgs;
 
 use crate::failure::Failure;
 use crate::signals;
+use byway_bench::goodput::GoodputArgs;
 use byway_bench::rr::RrArgs;
-use byway_bench::{demo, generator, rr, target};
+use byway_bench::{demo, generator, goodput, rr, target};
 use clap::{Args, Subcommand};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +25,9 @@ enum Scenario {
     /// Request and response, closed loop: each connection sends when its answer is there
     #[command(after_help = RR_EXAMPLES)]
     Rr(Box<RrArgs>),
+    /// Goodput over paths that lose, delay, reorder and queue, as a sender and as a receiver
+    #[command(after_help = GOODPUT_EXAMPLES)]
+    Goodput(Box<GoodputArgs>),
 }
 
 const RR_EXAMPLES: &str = "\
@@ -32,10 +36,19 @@ Examples:
   byway bench rr --connections 1,100,1000 --rounds 9 --html report.html --json result.json
   byway bench rr --address 10.0.0.1:7 --interface eth0  against a server that runs already";
 
+const GOODPUT_EXAMPLES: &str = "\
+Examples:
+  byway bench goodput --list                            the paths, and how long it takes
+  byway bench goodput --quick                           a first impression
+  byway bench goodput --json goodput.json               the whole table
+  byway bench goodput --cells loss1,narrow --end sender --runs 3 --pcap captures";
+
 /// `byway bench`.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
-    let Scenario::Rr(args) = &args.scenario;
-    rr::execute(args, &*stop()?)?;
+    match &args.scenario {
+        Scenario::Rr(args) => rr::execute(args, &*stop()?).map(drop)?,
+        Scenario::Goodput(args) => goodput::execute(args, &*stop()?)?,
+    }
     Ok(())
 }
 

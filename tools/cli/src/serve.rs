@@ -86,6 +86,7 @@ Examples:
   byway serve echo --interface eth0
   byway serve http --interface eth0 --listen 10.0.0.1:80 --listen [fd00::1]:80 --cpus 1
   byway serve chargen -i eth0 --mode generic --set snd_buf=1M,initial_window=20
+  byway serve http -i eth0 --set cc=reno,keep_alive=on,dscp=46,ttl=32,syn_cookies=off
 
   byway lab up
   ip netns exec byway-server byway serve echo --interface eth0 &
@@ -156,6 +157,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .in_flight(args.in_flight)
         .tcp(settings.tcp)
         .limits(settings.limits)
+        // For what belongs to no connection of the listener: resets to strangers.
+        .dscp(settings.options.dscp.unwrap_or_default())
+        .hop_limit(settings.options.hop_limit.unwrap_or(64))
         .spin(args.spin)
         .linger(args.linger)
         .trust_unfilled_checksums(args.trust_unfilled_checksums)
@@ -176,6 +180,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         Kind::Chargen => listen(builder, args, Chargen::new(tally.clone())),
         Kind::Http => listen(builder, args, Http::new(tally.clone())),
     }
+    .connection_options(settings.options)
     .build()?;
     if !args.keep_privileges {
         privileges::drop_all().map_err(|error| {

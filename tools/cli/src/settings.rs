@@ -1,6 +1,6 @@
 //! `--set key=value`: parameters of TCP and limits, by name.
 
-use byway::{Limits, TcpConfig};
+use byway::{CongestionAlgorithm, ConnOptions, Dscp, Limits, TcpConfig};
 use std::time::Duration;
 
 /// What can be set.
@@ -8,6 +8,7 @@ use std::time::Duration;
 pub(crate) struct Settings {
     pub(crate) tcp: TcpConfig,
     pub(crate) limits: Limits,
+    pub(crate) options: ConnOptions,
 }
 
 /// One key: its name, what its value looks like, how it is set.
@@ -19,9 +20,10 @@ struct Key {
 
 const ON_OFF: &str = "on|off";
 const COUNT: &str = "a number";
+const CONGESTION: &str = "cubic|reno";
 
 /// Every key. Ranges are those in which TCP keeps its promises.
-static KEYS: [Key; 16] = [
+static KEYS: [Key; 22] = [
     Key {
         name: "rcv_buf",
         form: "octets, 4K to 1G",
@@ -51,6 +53,35 @@ static KEYS: [Key; 16] = [
         name: "nagle",
         form: ON_OFF,
         set: |to, text| switch(text).map(|value| to.tcp.nagle = value),
+    },
+    Key {
+        name: "keep_alive",
+        form: ON_OFF,
+        set: |to, text| switch(text).map(|value| to.options.keep_alive = Some(value)),
+    },
+    Key {
+        name: "cc",
+        form: CONGESTION,
+        set: |to, text| congestion(text).map(|value| to.options.congestion = Some(value)),
+    },
+    Key {
+        name: "user_timeout",
+        form: "time, 0 (never) to 4h",
+        set: |to, text| time(text, 0, 4 * 3_600_000).map(|value| to.set_user_timeout(value)),
+    },
+    Key {
+        name: "dscp",
+        form: "a number, 0 to 63",
+        set: |to, text| {
+            let dscp = Dscp::new(number(text, 0, 63)? as u8)?;
+            to.options.dscp = Some(dscp);
+            Some(())
+        },
+    },
+    Key {
+        name: "ttl",
+        form: "a number, 1 to 255",
+        set: |to, text| number(text, 1, 255).map(|value| to.options.hop_limit = Some(value as u8)),
     },
     Key {
         name: "initial_window",
@@ -93,6 +124,11 @@ static KEYS: [Key; 16] = [
         set: |to, text| time(text, 1000, 240_000).map(|value| to.tcp.fin_wait_2 = value),
     },
     Key {
+        name: "syn_cookies",
+        form: ON_OFF,
+        set: |to, text| switch(text).map(|value| to.tcp.syn_cookies = value),
+    },
+    Key {
         name: "max_connections",
         form: COUNT,
         set: |to, text| number(text, 1, 16_000_000).map(|value| to.limits.max_connections = value),
@@ -105,6 +141,11 @@ static KEYS: [Key; 16] = [
 ];
 
 impl Settings {
+    /// Zero is no limit on how long data may stay unacknowledged.
+    fn set_user_timeout(&mut self, timeout: Duration) {
+        self.options.user_timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+    }
+
     /// The defaults, changed by each `key=value`.
     pub(crate) fn read(assignments: &[String]) -> Result<Self, String> {
         let mut settings = Self::default();
@@ -114,7 +155,7 @@ impl Settings {
                 .ok_or_else(|| format!("{assignment:?} is not KEY=VALUE"))?;
             let key = KEYS
                 .iter()
-                .find(|key| key.name == name)
+                .find(|key| key.name == name.replace('-', "_"))
                 .ok_or_else(|| format!("there is no setting {name:?}"))?;
             (key.set)(&mut settings, value)
                 .ok_or_else(|| format!("{value:?} is no value of {name}: {}", key.form))?;
@@ -135,14 +176,14 @@ impl Settings {
         let mut text = String::from("Settings for --set, with their defaults:\n");
         for key in &KEYS {
             let default = Self::default().show(key.name);
-            text += &format!("  {:<16} {:<20} {default}\n", key.name, key.form);
+            text += &format!("  {:<16} {:<22} {default}\n", key.name, key.form);
         }
         text
     }
 
     /// The value of a key as one would write it.
     fn show(&self, name: &str) -> String {
-        let (tcp, limits) = (&self.tcp, &self.limits);
+        let (tcp, limits, options) = (&self.tcp, &self.limits, &self.options);
         let on = |value: bool| if value { "on" } else { "off" }.to_owned();
         match name {
             "rcv_buf" => format!("{}K", tcp.rcv_buf / 1024),
@@ -151,6 +192,17 @@ impl Settings {
             "timestamps" => on(tcp.timestamps),
             "sack" => on(tcp.sack),
             "nagle" => on(tcp.nagle),
+            "keep_alive" => on(options.keep_alive == Some(true)),
+            "cc" => match options.congestion.unwrap_or_default() {
+                CongestionAlgorithm::Cubic => "cubic".to_owned(),
+                CongestionAlgorithm::Reno => "reno".to_owned(),
+            },
+            "user_timeout" => options
+                .user_timeout
+                .map_or_else(|| "0".to_owned(), |timeout| format!("{timeout:?}")),
+            "dscp" => options.dscp.unwrap_or_default().get().to_string(),
+            "ttl" => options.hop_limit.unwrap_or(64).to_string(),
+            "syn_cookies" => on(tcp.syn_cookies),
             "initial_window" => tcp.initial_window.to_string(),
             "rto_initial" => format!("{:?}", tcp.rto_initial),
             "rto_min" => format!("{:?}", tcp.rto_min),
@@ -163,6 +215,14 @@ impl Settings {
             "syn_queue" => limits.syn_queue.to_string(),
             _ => String::new(),
         }
+    }
+}
+
+fn congestion(text: &str) -> Option<CongestionAlgorithm> {
+    match text {
+        "cubic" => Some(CongestionAlgorithm::Cubic),
+        "reno" => Some(CongestionAlgorithm::Reno),
+        _ => None,
     }
 }
 
@@ -236,6 +296,7 @@ mod tests {
             let value = match key.form {
                 ON_OFF if Settings::default().show(key.name) == "on" => "off",
                 ON_OFF => "on",
+                CONGESTION => "reno",
                 form if form.starts_with("octets") => "8K",
                 form if form.starts_with("time") => "123ms",
                 _ => "17",
@@ -262,7 +323,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, expected) in [
-            ("cc=cubic", "there is no setting \"cc\""),
+            ("color=red", "there is no setting \"color\""),
+            ("cc=bbr", "\"bbr\" is no value of cc: cubic|reno"),
+            ("dscp=64", "\"64\" is no value of dscp: a number, 0 to 63"),
+            ("ttl=0", "\"0\" is no value of ttl: a number, 1 to 255"),
             ("nagle", "\"nagle\" is not KEY=VALUE"),
             ("nagle=1", "\"1\" is no value of nagle: on|off"),
             (
@@ -288,6 +352,11 @@ mod tests {
         ] {
             assert_eq!(read(&[text]).unwrap_err(), expected);
         }
+    }
+
+    #[test]
+    fn a_hyphen_is_as_good_as_an_underscore() {
+        assert!(!read(&["syn-cookies=off"]).unwrap().tcp.syn_cookies);
     }
 
     #[test]

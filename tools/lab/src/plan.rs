@@ -208,7 +208,7 @@ impl Options {
 pub(crate) const CONGESTION_CONTROL: &str = "cubic";
 
 /// Settings of a namespace, below `/proc/sys/net`. All are per namespace.
-pub(crate) const SYSCTLS: [(&str, &str); 12] = [
+pub(crate) const SYSCTLS: [(&str, &str); 13] = [
     // Addresses must be usable at once: nobody else is on the wire to collide with.
     ("ipv6/conf/all/accept_dad", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
@@ -225,6 +225,8 @@ pub(crate) const SYSCTLS: [(&str, &str); 12] = [
     // Every refusal and every echo is answered: tests count them.
     ("ipv4/icmp_ratelimit", "0"),
     ("ipv6/icmp/ratelimit", "0"),
+    // What one connection learned of the path must not decide how the next one does.
+    ("ipv4/tcp_no_metrics_save", "1"),
 ];
 
 /// Settings of a namespace that only forwards: its kernel keeps quiet.

@@ -1,8 +1,11 @@
-//! Finds the comments, and tells test code from the rest.
+//! Finds the comments, in code and in packet scripts, and tells test code from the rest.
 
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
+
+/// How the name of a packet script ends.
+const SCRIPT: &str = ".script";
 
 /// Where a comment is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,14 +22,14 @@ impl fmt::Display for Place {
     }
 }
 
-/// A comment that starts with `//=`.
+/// A comment that starts with `//=`, or with `#=` in a packet script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
     /// Where it is.
     pub place: Place,
     /// It is in test code.
     pub test: bool,
-    /// What it names, or `None` when it is not `//= rfcNUMBER SECTION [ID ...]`.
+    /// What it names, or `None` when `rfcNUMBER SECTION [ID ...]` does not follow.
     pub names: Option<Names>,
 }
 
@@ -61,6 +64,9 @@ impl Names {
 /// A `#[cfg(test)]` module ends where a line closes a brace at the indentation that opened it, which
 /// is so in formatted code.
 pub fn comments_in(file: &str, text: &str) -> Vec<Comment> {
+    if file.ends_with(SCRIPT) {
+        return comments_in_script(file, text);
+    }
     let lines: Vec<&str> = text.lines().collect();
     let mut stem = file.trim_end_matches(".rs").split('/');
     let all_test = stem.any(|part| part == "tests");
@@ -86,6 +92,24 @@ pub fn comments_in(file: &str, text: &str) -> Vec<Comment> {
         }
     }
     comments
+}
+
+/// The comments of a packet script, which is a test from end to end.
+fn comments_in_script(file: &str, text: &str) -> Vec<Comment> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter_map(|(index, line)| {
+            let words = line.strip_prefix("#=")?;
+            Some(Comment {
+                place: Place {
+                    file: file.to_owned(),
+                    line: index + 1,
+                },
+                test: true,
+                names: Names::parse(words),
+            })
+        })
+        .collect()
 }
 
 /// Attributes and comments: what may stand between a comment and the item it is about.
@@ -114,7 +138,7 @@ fn is_above_test(lines: &[&str]) -> bool {
         .any(|line| line == "#[test]" || line.ends_with("::test]"))
 }
 
-/// The comments of every Rust file below these directories of `root`, by path.
+/// The comments of every Rust file and packet script below these directories of `root`, by path.
 pub(crate) fn read_all(root: &Path, dirs: &[&str]) -> Result<Vec<Comment>, String> {
     let mut files = Vec::new();
     for dir in dirs {
@@ -142,7 +166,7 @@ fn list(root: &Path, dir: &str, files: &mut Vec<String>) -> Result<(), String> {
         let kind = item.file_type().map_err(explain)?;
         if kind.is_dir() && name != "target" {
             list(root, &path, files)?;
-        } else if kind.is_file() && name.ends_with(".rs") {
+        } else if kind.is_file() && (name.ends_with(".rs") || name.ends_with(SCRIPT)) {
             files.push(path);
         }
     }
@@ -177,6 +201,16 @@ mod tests {
             assert_eq!(names(bad), None, "{bad}");
         }
         assert_eq!(comments_in("a.rs", "let s = \"//= rfc1 2\"; // = no"), []);
+    }
+
+    #[test]
+    fn every_requirement_of_a_packet_script_is_tested_by_it() {
+        let text = "#= rfc9293 3.5 MUST-4 MUST-5\n#= rfc1 2\n# A sentence\nin ACK seq 1 #= no\n";
+        let file = "tests/script/scripts/a/b.script";
+        assert_eq!(found(file, text), [(1, true), (2, true)]);
+        let first = &comments_in(file, text)[0];
+        assert_eq!(first.names.as_ref().unwrap().ids, ["MUST-4", "MUST-5"]);
+        assert_eq!(comments_in(file, "#= because\n")[0].names, None);
     }
 
     #[test]

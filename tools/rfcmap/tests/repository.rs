@@ -30,3 +30,13 @@ fn every_requirement_of_rfc_9293_is_listed_once() {
         .sum();
     assert_eq!(total, 69 + 31 + 1 + 18);
 }
+
+/// What must be done is done and tested, or excepted with a reason.
+#[test]
+fn no_must_is_open() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let map = load(&root).expect("the requirements files are well-formed");
+    for of in &map.rfcs {
+        assert_eq!(of.counts(Level::Must).open, 0, "RFC {}", of.rfc);
+    }
+}

@@ -21,6 +21,7 @@ const USAGE: &str = "usage: byway-task TASK
   test    every suite, with a table at the end; `test SUITE...` runs only these
   build   release build of everything
   lint    formatting, clippy, tidy
+  soak N  the simulator with random seeds, for N seconds or until one fails
   setup   only install the Debian packages that the others need";
 
 /// Why a task ended early: a message and the exit code that goes with it.
@@ -92,12 +93,27 @@ fn dispatch(args: &[String]) -> Outcome {
             setup::install(&Group::ALL)?;
             test_run::run(&chosen)
         }
+        ["soak", seconds] => soak(seconds),
         ["demo"] => demo(),
         _ => Err(Failure {
             message: USAGE.to_owned(),
             code: 2,
         }),
     }
+}
+
+/// Runs the simulator, optimised.
+fn soak(seconds: &str) -> Outcome {
+    setup::install(&[Group::Build])?;
+    let program = [
+        "run",
+        "--release",
+        "--package",
+        "byway-test-sim",
+        "--bin",
+        "byway-sim-soak",
+    ];
+    cargo::run(&[program.as_slice(), &["--", seconds]].concat())
 }
 
 /// Longest demo: its own limit is far below.

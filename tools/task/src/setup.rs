@@ -40,6 +40,7 @@ impl Group {
                 "socat",
                 "util-linux",
                 "procps",
+                "tshark",
             ],
         }
     }

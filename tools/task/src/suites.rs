@@ -67,7 +67,7 @@ const fn root_tests(name: &'static str, minutes: u64, packages: &'static [&'stat
 const FMT: Suite = suite("fmt", 1, Kind::Cargo(&["fmt", "--all", "--", "--check"]));
 const CLIPPY: Suite = suite(
     "clippy",
-    4,
+    3,
     Kind::Cargo(&[
         "clippy",
         "--workspace",
@@ -78,7 +78,7 @@ const CLIPPY: Suite = suite(
         "warnings",
     ]),
 );
-const BUILD: Suite = suite("build", 6, Kind::Build);
+const BUILD: Suite = suite("build", 5, Kind::Build);
 const TIDY: Suite = tests("tidy", 1, &["byway-tidy"]);
 const DOC: Suite = suite(
     "doc",
@@ -87,17 +87,20 @@ const DOC: Suite = suite(
 );
 
 /// Everything.
-pub(crate) const ALL: [Suite; 12] = [
+pub(crate) const ALL: [Suite; 15] = [
     FMT,
     CLIPPY,
     BUILD,
     TIDY,
     suite("unit", 2, Kind::OtherTests),
     DOC,
-    tests("lossy", 2, &["byway-test-lossy"]),
+    tests("lossy", 1, &["byway-test-lossy"]),
+    tests("sim", 1, &["byway-test-sim"]),
     root_tests("lab", 1, &["byway-lab"]),
     root_tests("xdp", 1, &["byway-xdp"]),
     root_tests("netns", 3, &["byway-test-netns"]),
+    root_tests("interop", 1, &["byway-test-interop"]),
+    root_tests("script", 1, &["byway-test-script"]),
     root_tests("wire", 1, &["byway-impair"]),
     root_tests("bench", 1, &["byway-bench"]),
 ];

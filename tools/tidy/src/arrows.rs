@@ -29,7 +29,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("byway-services", &["byway"]),
-    ("byway-bench", &["byway", "byway-services", "byway-lab"]),
     (
         "byway-impair",
         &[
@@ -39,6 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "byway-stack",
             "byway-lab",
         ],
+    ),
+    (
+        "byway-bench",
+        &["byway", "byway-services", "byway-impair", "byway-lab"],
     ),
     (
         "byway-cli",
@@ -59,6 +62,24 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["byway-wire", "byway-tcp", "byway-sys", "byway-stack"],
     ),
     ("byway-test-netns", &["byway-lab"]),
+    (
+        "byway-test-sim",
+        &["byway-wire", "byway-tcp", "byway-stack", "byway-impair"],
+    ),
+    (
+        "byway-test-script",
+        &["byway-wire", "byway-tcp", "byway-stack", "byway-lab"],
+    ),
+    (
+        "byway-test-interop",
+        &[
+            "byway-wire",
+            "byway-tcp",
+            "byway-stack",
+            "byway",
+            "byway-lab",
+        ],
+    ),
 ];
 
 /// Arrows that only tests have.

@@ -32,7 +32,7 @@ impl Damage {
 
     /// Turns bits of an IP packet around, anywhere behind the Ethernet header and its VLAN tags.
     /// False for other frames, which stay whole.
-    pub(crate) fn apply(&self, frame: &mut [u8]) -> bool {
+    pub fn apply(&self, frame: &mut [u8]) -> bool {
         let Some(packet) = frame::ip_start(frame).and_then(|start| frame.get_mut(start..)) else {
             return false;
         };

@@ -53,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) source: Option<IpAddr>,
     /// Octets of the largest packet, when the route says so.
     pub(crate) mtu: Option<u32>,
+    /// Octets of the largest segment to announce, when the route says so.
+    pub(crate) advmss: Option<u32>,
     /// False for the machine's own addresses and for blackhole, prohibit and unreachable routes.
     pub(crate) unicast: bool,
 }
@@ -362,6 +364,7 @@ fn read_route(message: &RouteMessage) -> Route {
         gateway: None,
         source: None,
         mtu: None,
+        advmss: None,
         unicast: message.header.kind == RouteType::Unicast,
     };
     for attribute in &message.attributes {
@@ -374,10 +377,13 @@ fn read_route(message: &RouteMessage) -> Route {
             }
             RouteAttribute::PrefSource(address) => route.source = ip(address),
             RouteAttribute::Metrics(metrics) => {
-                route.mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) if *mtu != 0 => Some(*mtu),
-                    _ => None,
-                });
+                for metric in metrics {
+                    match metric {
+                        RouteMetric::Mtu(mtu) if *mtu != 0 => route.mtu = Some(*mtu),
+                        RouteMetric::Advmss(mss) if *mss != 0 => route.advmss = Some(*mss),
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }

@@ -111,6 +111,11 @@ impl<K: Kernel> Resolver<K> {
             state,
         });
         self.look(request.remote, now);
+        if request.doubted {
+            // What the kernel holds may be out of date: using it makes the kernel verify it, and tell
+            // when it is another.
+            self.kernel.provoke(way.next_hop);
+        }
     }
 
     /// What is known of a neighbour changed.
@@ -213,8 +218,16 @@ impl<K: Kernel> Resolver<K> {
         if !route.unicast || route.interface != self.link.index {
             return None;
         }
-        let local = request.local.map(IpAddr::from).or(route.source)?;
-        let mtu = route.mtu.unwrap_or(self.link.mtu).min(self.link.mtu);
+        // What the kernel would choose goes first: the answer is also for connections that name no
+        // address, and whoever named one has it already.
+        //= rfc9293 3.9.1.1 MUST-44
+        let local = route.source.or_else(|| request.local.map(IpAddr::from))?;
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let announced = route.advmss.map(|mss| mss.saturating_add(headers));
+        let mtu = [route.mtu, announced]
+            .into_iter()
+            .flatten()
+            .fold(self.link.mtu, u32::min);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).min(self.port_mtu);
         Some(Way {
             next_hop: route.gateway.unwrap_or(remote),
@@ -302,6 +315,7 @@ mod tests {
                 gateway: (first != 10).then_some([10, 0, 0, 9].into()),
                 source: Some([10, 0, 0, 1].into()),
                 mtu: (first == 172).then_some(1400),
+                advmss: (first == 198).then_some(1000),
                 unicast: first != 127,
             })
         }
@@ -333,6 +347,7 @@ mod tests {
         ResolveRequest {
             remote: Address::v4(octets),
             local: None,
+            doubted: false,
         }
     }
 
@@ -356,6 +371,22 @@ mod tests {
         );
         assert!(resolver.kernel.provoked.is_empty());
         assert!(resolver.next_answer().is_none());
+    }
+
+    /// The kernel does not verify an address that it does not use.
+    #[test]
+    fn a_path_in_doubt_makes_the_kernel_look() {
+        let mut resolver = resolver();
+        let doubted = ResolveRequest {
+            doubted: true,
+            ..request([172, 16, 0, 1])
+        };
+        resolver.ask(doubted, Instant::now());
+        assert_eq!(path(resolver.next_answer()).dst, MacAddr(ROUTER));
+        let router = IpAddr::from([10, 0, 0, 9]);
+        assert_eq!(resolver.kernel.provoked, [router]);
+        resolver.neighbour_changed(7, router, Neighbour::Known(THEIRS));
+        assert_eq!(path(resolver.next_answer()).dst, MacAddr(THEIRS));
     }
 
     #[test]
@@ -452,8 +483,10 @@ mod tests {
         assert_eq!(path(resolver.next_answer()).mtu, 1300);
     }
 
+    /// One who names an address has it already; the answer serves the others as well.
+    //= rfc9293 3.9.1.1 MUST-44
     #[test]
-    fn the_address_asked_for_is_the_address_given() {
+    fn the_kernel_chooses_our_address() {
         let mut resolver = resolver();
         let local = Some(Address::v4([10, 0, 0, 77]));
         resolver.ask(
@@ -465,8 +498,16 @@ mod tests {
         );
         assert_eq!(
             path(resolver.next_answer()).local,
-            Address::v4([10, 0, 0, 77])
+            Address::v4([10, 0, 0, 1])
         );
+    }
+
+    //= rfc9293 3.7.1 MUST-67
+    #[test]
+    fn a_route_may_say_the_largest_segment() {
+        let mut resolver = resolver();
+        resolver.ask(request([198, 51, 100, 1]), Instant::now());
+        assert_eq!(path(resolver.next_answer()).mtu, 1040);
     }
 
     #[test]

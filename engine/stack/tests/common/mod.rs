@@ -7,7 +7,7 @@ use byway_stack::fault::{FaultPort, Faults};
 use byway_stack::mailbox::Command;
 use byway_stack::memory::MemoryPort;
 use byway_stack::path::PathUpdate;
-use byway_stack::{Service, Shard, ShardConfig};
+use byway_stack::{Service, Shard, ShardConfig, SoftError};
 use byway_tcp::Secrets;
 use byway_tcp::effects::CloseReason;
 use byway_tcp::time::Duration;
@@ -31,6 +31,8 @@ pub enum Event {
     Open(ConnId),
     PeerClosed(ConnId),
     Closed(ConnId, CloseReason),
+    SoftError(ConnId, SoftError),
+    Silence(ConnId),
 }
 
 /// What a probe saw, and what it is to do.
@@ -39,6 +41,8 @@ pub struct State {
     pub received: HashMap<ConnId, Vec<u8>>,
     /// Octets taken in one `on_data`.
     pub appetite: usize,
+    /// The one connection that anything is taken from.
+    pub only: Option<ConnId>,
     /// Send back what was received, as much as can be sent.
     pub echo: bool,
     /// Answer the peer's FIN with ours.
@@ -46,7 +50,11 @@ pub struct State {
     /// Panic when this octet arrives.
     pub poison: Option<u8>,
     pub writable: usize,
+    /// What `soft_error` said in `on_closed`.
+    pub last_words: Option<SoftError>,
     pub actions: VecDeque<Action>,
+    /// What a test asserted in an action did not hold: the shard catches the panic of a service.
+    pub failed: bool,
 }
 
 #[derive(Clone)]
@@ -58,11 +66,14 @@ impl Probe {
             events: Vec::new(),
             received: HashMap::new(),
             appetite: usize::MAX,
+            only: None,
             echo: false,
             close_back: true,
             poison: None,
             writable: 0,
+            last_words: None,
             actions: VecDeque::new(),
+            failed: false,
         })))
     }
 
@@ -114,6 +125,17 @@ impl Probe {
     }
 }
 
+/// Sees a panic go by.
+struct Witness(Probe);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.0.borrow_mut().failed = true;
+        }
+    }
+}
+
 impl Service for Probe {
     fn on_open(&mut self, conn: &mut Context<'_>) {
         self.0.borrow_mut().events.push(Event::Open(conn.id()));
@@ -125,6 +147,9 @@ impl Service for Probe {
             assert!(!data.contains(&poison), "poisoned");
         }
         let mut taken = data.len().min(state.appetite);
+        if state.only.is_some_and(|only| only != conn.id()) {
+            taken = 0;
+        }
         if state.echo {
             taken = conn.send(&data[..taken]);
         }
@@ -148,18 +173,29 @@ impl Service for Probe {
         }
     }
 
+    fn on_silence(&mut self, conn: &mut Context<'_>) {
+        self.0.borrow_mut().events.push(Event::Silence(conn.id()));
+    }
+
+    fn on_soft_error(&mut self, conn: &mut Context<'_>, error: SoftError) {
+        let mut state = self.0.borrow_mut();
+        state.failed |= conn.soft_error() != Some(error);
+        state.events.push(Event::SoftError(conn.id(), error));
+    }
+
     fn on_closed(&mut self, conn: &mut Context<'_>, reason: CloseReason) {
-        self.0
-            .borrow_mut()
-            .events
-            .push(Event::Closed(conn.id(), reason));
+        let mut state = self.0.borrow_mut();
+        state.last_words = conn.soft_error();
+        state.events.push(Event::Closed(conn.id(), reason));
     }
 
     fn on_turn(&mut self, shard: &mut Context<'_>) -> bool {
         let action = self.0.borrow_mut().actions.pop_front();
         let acted = action.is_some();
         if let Some(action) = action {
+            let witness = Witness(self.clone());
             action(shard);
+            drop(witness);
         }
         acted
     }
@@ -252,6 +288,9 @@ impl World {
     }
 
     pub fn check(&self) {
+        for probe in [&self.client_probe, &self.server_probe] {
+            assert!(!probe.0.borrow().failed, "an assertion in an action");
+        }
         self.client.check_invariants().unwrap();
         self.server.check_invariants().unwrap();
     }

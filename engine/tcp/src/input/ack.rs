@@ -31,6 +31,9 @@ pub(super) fn check(
     if conn.in_flight() > 0 {
         recovery::on_ack(conn, seg, now, tcp);
         ecn::react(conn, seg, now, tcp);
+    } else if conn.tx.flight != NONE {
+        recovery::on_late_report(conn, seg, now, tcp);
+        release_flight(conn, tcp);
     }
     let advances = seg.ack.after(conn.tx.snd_una);
     if advances {
@@ -64,6 +67,7 @@ fn establish(
 //= rfc5681 3.1 S3.1-3 S3.1-4
 pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     conn.tx.snd_una += 1;
+    conn.open_cold(tcp);
     conn.tx.rto_deadline = Instant::NEVER;
     tcp.flights
         .give(core::mem::replace(&mut conn.tx.flight, NONE));
@@ -114,6 +118,9 @@ fn acknowledge(
     let newly = seg.ack.offset_from(conn.tx.snd_una);
     let fin = conn.fin_sent() && seg.ack == conn.tx.snd_nxt;
     fx.acked = newly - u32::from(fin);
+    if seg.ack.get() < conn.tx.snd_una.get() {
+        conn.count_snd_wrap(tcp);
+    }
     conn.tx.snd_una = seg.ack;
     if conn.in_flight() == 0 {
         conn.tx.duplicates = 0;
@@ -130,10 +137,15 @@ fn acknowledge(
 /// Nothing is in flight: the record goes back, unless a loss left something to remember in it
 /// (where it was, and the window before it).
 fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
-    let scarred = tcp
-        .flights
-        .get(conn.tx.flight)
-        .is_some_and(|flight| flight.scarred);
+    let Some(flight) = tcp.flights.get(conn.tx.flight) else {
+        return;
+    };
+    let scarred = flight.is_scarred();
+    if let Some(rate) = flight.delivery.rate()
+        && let Some(cold) = tcp.cold.get_mut(conn.tx.cold)
+    {
+        cold.delivery_rate = rate;
+    }
     if !scarred {
         tcp.flights
             .give(core::mem::replace(&mut conn.tx.flight, NONE));
@@ -152,20 +164,27 @@ pub(super) fn measure_syn(conn: &mut Connection, now: Instant, tcp: &Tcp) {
     }
 }
 
-/// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`, `SND.WL2`). One that moves
-/// SND.UNA is new whatever its sequence number: data that is sent again has an old one, and with
+/// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`; what `SND.WL2` would tell,
+/// the comparison with SND.UNA does). One that moves SND.UNA is new whatever its sequence number: data that is sent again has an old one, and with
 /// the window that counted from the old SND.UNA we would send beyond the peer's.
-fn update_window(conn: &mut Connection, seg: &Segment, advances: bool, now: Instant, tcp: &Tcp) {
+fn update_window(
+    conn: &mut Connection,
+    seg: &Segment,
+    advances: bool,
+    now: Instant,
+    tcp: &mut Tcp,
+) {
     let tx = &conn.tx;
-    let newer = advances
-        || tx.snd_wl1.before(seg.seq)
-        || (tx.snd_wl1 == seg.seq && tx.snd_wl2.at_or_before(seg.ack));
+    let newer = advances || tx.snd_wl1.at_or_before(seg.seq);
     // The window of an old ACK counts from there, not from SND.UNA.
     if !newer || seg.ack.before(tx.snd_una) {
         return;
     }
     let closed = tx.snd_wnd == 0;
     set_window(conn, seg);
+    if closed && conn.tx.snd_wnd > 0 && conn.tx.backoff > 0 {
+        recovery::on_window_opened(conn, now, tcp);
+    }
     if conn.in_flight() == 0 {
         // Any answer to a window probe shows that the peer lives.
         conn.tx.duplicates = 0;
@@ -200,7 +219,6 @@ pub(super) fn set_window(conn: &mut Connection, seg: &Segment) {
     };
     conn.tx.max_wnd = conn.tx.max_wnd.max(conn.tx.snd_wnd);
     conn.tx.snd_wl1 = seg.seq;
-    conn.tx.snd_wl2 = seg.ack;
 }
 
 /// What an acknowledged FIN means depends on who closed first.
@@ -218,6 +236,11 @@ fn change_state(conn: &mut Connection, now: Instant, tcp: &mut Tcp, fx: &mut Eff
             Ok(())
         }
         State::Closing => {
+            if conn.rx.ack_now {
+                // The record is gone before the next chance to transmit: acknowledge here.
+                fx.reply = Some(conn.ack_plan(now, tcp));
+                tcp.counters.out_segs += 1;
+            }
             tcp.counters.time_waits += 1;
             conn.conclude(State::TimeWait, fx);
             Err(Done)

@@ -5,8 +5,8 @@ use crate::connection::Tcp;
 use crate::effects::{CloseReason, DropReason, Effects, Piece, Store};
 use crate::pool::NONE;
 use crate::record::{Connection, Marks};
+use crate::segment::Plan;
 use crate::time::Instant;
-use byway_wire::tcp::SackBlock;
 
 use super::sequence::Arrival;
 
@@ -49,7 +49,9 @@ fn refuse_after_close(
     fx: &mut Effects,
 ) -> Done {
     tcp.counters.aborted_on_data += 1;
-    fx.reply = conn.abort(now, tcp);
+    // What the segment acknowledges is what the peer takes for our next: a FIN of ours may be lost.
+    let seq = conn.tx.snd_una;
+    fx.reply = conn.abort(now, tcp).map(|plan| Plan { seq, ..plan });
     conn.finish(CloseReason::Aborted, fx);
     refuse(DropReason::AfterClose, tcp, fx)
 }
@@ -65,9 +67,13 @@ fn in_order(
         skip: arrival.skip,
         len: arrival.len,
     };
+    let before = conn.rx.rcv_nxt;
     conn.rx.rcv_nxt += arrival.len;
     if conn.rx.reassembly != NONE {
         fill_gap(conn, tcp, fx);
+    }
+    if conn.rx.rcv_nxt.get() < before.get() {
+        conn.count_rcv_wrap(tcp);
     }
     let taken = arrival.len + fx.ready;
     conn.rx.unread += taken;
@@ -83,10 +89,7 @@ fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     };
     fx.ready = held.advance(conn.rx.rcv_nxt);
     conn.rx.rcv_nxt += fx.ready;
-    if held.is_empty() {
-        tcp.reassembly
-            .give(core::mem::replace(&mut conn.rx.reassembly, NONE));
-    }
+    conn.release_reassembly_if_empty(tcp);
 }
 
 /// An ACK for at least every second full-sized segment, and none later than the delay.
@@ -99,7 +102,7 @@ fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
     if conn.rx.quick_acks > 0 {
         conn.rx.quick_acks -= 1;
         conn.rx.ack_now = true;
-    } else if conn.rx.unacked > u32::from(conn.rx.rcv_mss) {
+    } else if conn.rx.unacked > u32::from(conn.rx.rcv_mss.min(conn.tx.mss)) {
         conn.rx.ack_now = true;
     } else if !conn.rx.ack_deadline.is_armed() {
         conn.rx.ack_deadline = now + tcp.config.delayed_ack;
@@ -114,25 +117,23 @@ fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
 //= rfc2018 4 S4-3
 fn out_of_order(conn: &mut Connection, arrival: &Arrival, tcp: &mut Tcp, fx: &mut Effects) -> Step {
     conn.rx.duplicate_acks = conn.rx.duplicate_acks.saturating_add(1);
-    if conn.rx.reassembly == NONE {
-        conn.rx.reassembly = tcp.reassembly.take().unwrap_or(NONE);
-    }
     let limit = tcp.config.reassembly_ranges;
-    let held = tcp.reassembly.get_mut(conn.rx.reassembly);
-    let Some(held) = held else {
+    let Some(held) = conn.reassembly_mut(tcp) else {
         return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
     };
     //= rfc2883 4 S4-1 S4-2
     if held.repeats(arrival.seq, arrival.len) {
-        conn.rx.repeated = SackBlock {
-            left: arrival.seq,
-            right: arrival.seq + arrival.len,
-        };
+        held.note_repeated(arrival.seq, arrival.len);
         tcp.counters.duplicates += 1;
         return Ok(());
     }
+    //= rfc2883 4 S4-3
+    let twice = held.part_held(arrival.seq, arrival.len);
     if !held.insert(arrival.seq, arrival.len, limit) {
         return Err(refuse(DropReason::ReassemblyFull, tcp, fx));
+    }
+    if let Some((start, len)) = twice {
+        held.note_repeated(start, len);
     }
     tcp.counters.ofo_queued += 1;
     fx.store = Store {

@@ -32,7 +32,6 @@ pub(super) fn react(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mu
     if !echo || !conn.id.marks.has(Marks::ECN) {
         return;
     }
-    let mss = u32::from(conn.tx.mss);
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
@@ -40,12 +39,7 @@ pub(super) fn react(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mu
     if flight.phase != Phase::Open || again {
         return;
     }
-    let used = recovery::used_window(conn);
-    let window = &mut conn.tx.window;
-    window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
-    window.cwnd = window.cwnd.min(window.ssthresh);
-    recovery::note_reduction(conn, flight);
-    flight.scarred = true;
-    flight.recover = conn.tx.snd_una;
+    let flying = conn.in_flight();
+    recovery::reduce(conn, flight, flying, now);
     tcp.counters.ecn_reductions += 1;
 }

@@ -4,7 +4,6 @@ use super::Step;
 use super::sequence::Arrival;
 use crate::connection::Tcp;
 use crate::effects::Effects;
-use crate::pool::NONE;
 use crate::record::Connection;
 use crate::state::State;
 use crate::time::Instant;
@@ -33,10 +32,7 @@ pub(super) fn check(
 
 /// A FIN ahead of missing data waits with that data.
 fn remember(conn: &mut Connection, at: byway_wire::SeqNumber, tcp: &mut Tcp) {
-    if conn.rx.reassembly == NONE {
-        conn.rx.reassembly = tcp.reassembly.take().unwrap_or(NONE);
-    }
-    if let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) {
+    if let Some(held) = conn.reassembly_mut(tcp) {
         held.insert_fin(at);
     }
     conn.rx.ack_now = true;
@@ -50,9 +46,14 @@ fn was_remembered(conn: &Connection, tcp: &Tcp) -> bool {
 
 /// "Advance RCV.NXT over the FIN, and send an acknowledgment for the FIN."
 fn take(conn: &mut Connection, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
-    tcp.reassembly
-        .give(core::mem::replace(&mut conn.rx.reassembly, NONE));
+    if let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) {
+        held.forget_fin();
+    }
+    conn.release_reassembly_if_empty(tcp);
     conn.rx.rcv_nxt += 1;
+    if conn.rx.rcv_nxt.get() == 0 {
+        conn.count_rcv_wrap(tcp);
+    }
     conn.rx.rcv_adv = conn.rx.rcv_adv.max(conn.rx.rcv_nxt);
     conn.rx.ack_now = true;
     fx.events.peer_closed = true;

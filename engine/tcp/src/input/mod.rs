@@ -10,6 +10,7 @@ mod syn;
 mod syn_sent;
 mod too_big;
 mod unreachable;
+mod urgent;
 
 use crate::connection::Tcp;
 use crate::effects::{DropReason, Effects};
@@ -57,6 +58,7 @@ impl Connection {
         syn::check(self, seg, now, tcp, fx)?;
         ecn::receive(self, seg);
         ack::check(self, seg, now, tcp, fx)?;
+        urgent::check(self, seg, tcp, fx);
         data::accept(self, &arrival, now, tcp, fx)?;
         fin::check(self, &arrival, now, tcp, fx)
     }

@@ -8,7 +8,7 @@ use crate::segment::Segment;
 use crate::state::State;
 use crate::time::Instant;
 use byway_wire::SeqNumber;
-use byway_wire::tcp::{Flags, SackBlock};
+use byway_wire::tcp::Flags;
 
 /// What is new in a segment, after cutting it to the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub(super) fn check(
     if let Err(reason) = check_timestamp(conn, seg, now) {
         if reason == DropReason::Paws {
             tcp.counters.paws_estab += 1;
-            conn.rx.ack_now = true;
+            // Two ends out of step must not answer each other's ACKs for ever.
+            conn.rx.ack_now |= seg.seq_len() > 0 || tcp.may_challenge(now);
         }
         return Err(refuse(reason, tcp, fx));
     }
@@ -54,7 +55,7 @@ pub(super) fn check(
     }
     update_ts_recent(conn, seg);
     conn.rx.heard_at_ms = now.as_millis_wrapped();
-    Ok(cut_to_window(conn, seg))
+    Ok(cut_to_window(conn, seg, tcp))
 }
 
 /// Protection against wrapped sequence numbers (RFC 7323 §5.3 R1); resets are exempt.
@@ -147,31 +148,31 @@ fn not_acceptable(
     }
     if (seg.seq + seg.seq_len()).at_or_before(conn.rx.rcv_nxt) {
         tcp.counters.duplicates += 1;
-        note_repeated(conn, seg.seq, seg.payload_len);
+        note_repeated(conn, seg.seq, seg.payload_len, tcp);
     }
     refuse(DropReason::OutOfWindow, tcp, fx)
 }
 
 /// Octets that were here already: the next acknowledgment tells the sender so.
 //= rfc2883 4 S4-1 S4-3
-fn note_repeated(conn: &mut Connection, seq: SeqNumber, len: u32) {
-    if len > 0 {
-        conn.rx.repeated = SackBlock {
-            left: seq,
-            right: seq + len,
-        };
+fn note_repeated(conn: &mut Connection, seq: SeqNumber, len: u32, tcp: &mut Tcp) {
+    if len > 0
+        && conn.id.marks.has(Marks::SACK)
+        && let Some(held) = conn.reassembly_mut(tcp)
+    {
+        held.note_repeated(seq, len);
     }
 }
 
 /// "Trim off any portions that lie outside the window (including SYN and FIN)".
 //= rfc9293 3.10.7.4
-fn cut_to_window(conn: &mut Connection, seg: &Segment) -> Arrival {
+fn cut_to_window(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp) -> Arrival {
     let old = if seg.seq.before(conn.rx.rcv_nxt) {
         conn.rx.rcv_nxt.offset_from(seg.seq).min(seg.payload_len)
     } else {
         0
     };
-    note_repeated(conn, seg.seq, old);
+    note_repeated(conn, seg.seq, old, tcp);
     let seq = seg.seq + old;
     let room = if seq.before(conn.rx.rcv_adv) {
         conn.rx.rcv_adv.offset_from(seq)

@@ -1,7 +1,7 @@
 //! A segment arrives in SYN-SENT (RFC 9293 §3.10.7.3).
 
 use super::sequence::Arrival;
-use super::{Done, Step, ack, data, fin, refuse};
+use super::{Done, Step, ack, data, fin, refuse, urgent};
 use crate::connection::{Agreed, Tcp};
 use crate::effects::{CloseReason, DropReason, Effects};
 use crate::listen::reset_for_ack;
@@ -40,6 +40,7 @@ pub(super) fn segment_arrives(
     ack::open(conn, tcp, fx);
     ack::set_window(conn, seg);
     conn.rx.ack_now = true;
+    urgent::check(conn, seg, tcp, fx);
     let room = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
     let len = seg.payload_len.min(room);
     let arrival = Arrival {

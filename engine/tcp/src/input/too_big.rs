@@ -20,27 +20,41 @@ impl Connection {
     //= rfc1191 3 S3-1 S3-2 S3-3
     //= rfc1191 5 S5-1
     //= rfc8201 4 S4-1 S4-2 S4-3 S4-4 S4-5
-    pub fn on_too_big(&mut self, mtu: u32, seq: SeqNumber, tcp: &mut Tcp) {
+    ///
+    /// Returns the MTU of the path as far as it is believed, for others on the same path.
+    pub fn on_too_big(&mut self, mtu: u32, seq: SeqNumber, tcp: &mut Tcp) -> Option<u16> {
         let v4 = self.id.flow.local.address.is_v4();
-        let (least, headers) = if v4 { (LEAST_V4, 40) } else { (LEAST_V6, 60) };
+        let least = if v4 { LEAST_V4 } else { LEAST_V6 };
         // IPv4 has routers that leave the field empty; IPv6 has none, and no such link.
         let absurd = !v4 && mtu < least;
+        let believed = mtu.max(least);
+        if absurd || !self.is_in_flight(seq) || !self.on_path_mtu(believed, tcp) {
+            tcp.counters.soft_errors += 1;
+            return None;
+        }
+        u16::try_from(believed).ok()
+    }
+
+    /// Packets of at most `mtu` octets get through from now on; false when that was so before. Wider
+    /// ones are never tried by a connection that exists.
+    pub fn on_path_mtu(&mut self, mtu: u32, tcp: &mut Tcp) -> bool {
+        let v4 = self.id.flow.local.address.is_v4();
+        let headers = if v4 { 40 } else { 60 };
         let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
         let options = if timestamps {
             u32::from(TIMESTAMPS_LEN)
         } else {
             0
         };
-        let fits = mtu.max(least) - headers - options;
-        let quoted = seq.in_window(self.tx.snd_una, self.in_flight());
-        if absurd || !quoted || fits >= u32::from(self.tx.mss) {
-            tcp.counters.soft_errors += 1;
-            return;
+        let fits = mtu.saturating_sub(headers + options).max(1);
+        if fits >= u32::from(self.tx.mss) {
+            return false;
         }
         self.tx.mss = fits as u16;
         tcp.counters.path_mtu_reductions += 1;
         if !self.syn_unacknowledged() {
             recovery::on_narrower_path(self, tcp);
         }
+        true
     }
 }

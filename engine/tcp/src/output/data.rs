@@ -1,5 +1,6 @@
 //! New data, and the FIN behind it.
 
+use crate::config::Config;
 use crate::connection::Tcp;
 use crate::flight::{Phase, Timer};
 use crate::record::{Connection, Marks};
@@ -28,8 +29,11 @@ impl Connection {
             self.note_limited(tcp);
         }
         let with_fin = fin && len == queued && len < window;
-        if !self.worth_sending(len, queued, with_fin) {
+        if !self.worth_sending(len, queued, with_fin, &tcp.config) {
             self.wait_for_window(now, tcp);
+            return None;
+        }
+        if self.waits_for_its_turn(now, tcp) {
             return None;
         }
         Some(self.data_plan(len, with_fin, now, tcp))
@@ -39,7 +43,7 @@ impl Connection {
     //= rfc9293 3.8.6 MUST-34 SHLD-15
     //= rfc5681 3.1 S3.1-1
     //= rfc7323 2.4 S2.4-3
-    fn peer_room(&self) -> u32 {
+    pub(crate) fn peer_room(&self) -> u32 {
         self.tx.snd_wnd.saturating_sub(self.in_flight())
     }
 
@@ -48,7 +52,7 @@ impl Connection {
     //= rfc5681 3.1 S3.1-1
     //= rfc5681 3.2 S3.2-4 S3.2-5
     //= rfc6675 5 S5-3
-    fn congestion_room(&self, tcp: &Tcp) -> u32 {
+    pub(crate) fn congestion_room(&self, tcp: &Tcp) -> u32 {
         match tcp.flights.get(self.tx.flight) {
             Some(flight) if flight.board.is_full() => 0,
             Some(flight) => self.tx.window.cwnd.saturating_sub(flight.pipe()),
@@ -74,17 +78,18 @@ impl Connection {
     /// Silly-window avoidance of the sender, and Nagle where it is on.
     //= rfc9293 3.8.6.2.1 MUST-38
     //= rfc9293 3.7.4 SHLD-7
-    fn worth_sending(&self, len: u32, queued: u32, with_fin: bool) -> bool {
+    fn worth_sending(&self, len: u32, queued: u32, with_fin: bool, config: &Config) -> bool {
         if len == 0 {
             return with_fin;
         }
         let marks = self.id.marks;
         let full = len == u32::from(self.tx.mss);
-        let all = len == queued
-            && !marks.has(Marks::CORK)
-            && (!marks.has(Marks::NAGLE) || self.in_flight() == 0);
+        // No company can come to a full buffer, so the cork holds nothing back there.
+        let corked = marks.has(Marks::CORK) && self.buffered() < self.send_buffer(config);
+        let all = len == queued && !corked && (!marks.has(Marks::NAGLE) || self.in_flight() == 0);
         let half_window = len >= self.tx.max_wnd / 2;
-        full || all || half_window || with_fin || marks.has(Marks::PROBE_DUE)
+        let pressing = marks.has(Marks::PROBE_DUE) || marks.has(Marks::URGENT);
+        full || all || half_window || with_fin || pressing
     }
 
     /// Nothing in flight, so no ACK will come by itself: probe the window after a while.
@@ -144,9 +149,10 @@ impl Connection {
                 plan.flags |= Flags::CWR;
             }
         }
-        self.acknowledge(&mut plan, tcp);
+        self.acknowledge(&mut plan, now, tcp);
         self.id.marks.set(Marks::PROBE_DUE, false);
         self.note_sent(len + u32::from(with_fin), with_fin, now, tcp);
+        self.take_turn(len, now, tcp);
         plan
     }
 
@@ -168,7 +174,7 @@ impl Connection {
             flight.prr.on_sent(len);
         }
         // The tail probe is for the last segment, and waits longer for a single one.
-        let probing = flight.timer == Timer::TailProbe || flight.board.count() == 2;
+        let probing = flight.timer == Timer::TailProbe;
         if first {
             // Not a window probe any more, if it was one.
             self.tx.duplicates = 0;

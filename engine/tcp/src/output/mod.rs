@@ -26,6 +26,7 @@ impl Connection {
     /// The next segment to send, if there is one now. Call it until `None`; each plan must be sent,
     /// or be as good as lost on the way.
     pub fn poll_transmit(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
+        self.id.marks.set(Marks::PACED, false);
         let plan = match self.id.state {
             State::Closed | State::Listen | State::TimeWait => None,
             State::SynSent | State::SynReceived => self.poll_syn(now, tcp),
@@ -64,16 +65,8 @@ impl Connection {
     //= rfc2018 4 S4-4
     //= rfc2883 4 S4-1 S4-2
     fn report(&self, options: &mut Options, room: usize, tcp: &Tcp) {
-        let repeated = self.rx.repeated.left != self.rx.repeated.right;
-        if repeated {
-            options.sack.push(self.rx.repeated);
-        }
         if let Some(held) = tcp.reassembly.get(self.rx.reassembly) {
-            let blocks = held.sack_blocks(room - usize::from(repeated));
-            blocks
-                .as_slice()
-                .iter()
-                .for_each(|block| options.sack.push(*block));
+            options.sack = held.sack_blocks(room);
         }
     }
 

@@ -19,10 +19,12 @@ impl Connection {
         let mss = u32::from(self.tx.mss);
         let fresh = self.fresh_data_fits();
         let cwnd = self.tx.window.cwnd;
-        let flight = tcp.flights.get_mut(self.tx.flight)?;
-        if flight.board.lost() == 0 || flight.pipe() >= cwnd {
+        let flight = tcp.flights.get(self.tx.flight)?;
+        let nothing_to_do = flight.board.lost() == 0 || flight.pipe() >= cwnd;
+        if nothing_to_do || self.waits_for_its_turn(now, tcp) {
             return None;
         }
+        let flight = tcp.flights.get_mut(self.tx.flight)?;
         if flight.frto == Frto::Probing {
             // F-RTO asks with new data before anything else is sent again. Without new data there
             // is no asking: an ACK of what is sent again now may cover what had arrived.
@@ -54,14 +56,16 @@ impl Connection {
             self.resend_plan(&sent, now, tcp)
         };
         let (end, clock) = (self.tx.snd_nxt, tcp.timestamp(now));
+        let flying = self.in_flight();
         let flight = tcp.flights.get_mut(self.tx.flight)?;
         flight.probe = Some(Probe {
             end,
+            flying,
             resent: !fresh,
             clock,
         });
         flight.timer = Timer::Retransmission;
-        self.tx.rto_deadline = now + self.rto(&tcp.config);
+        self.arm_rto(now, tcp);
         Some(plan)
     }
 
@@ -74,10 +78,11 @@ impl Connection {
             note_resent(flight, sent.len());
             if flight.timer != Timer::Reordering {
                 flight.timer = Timer::Retransmission;
-                self.tx.rto_deadline = now + self.tx.rtt.timeout(&tcp.config, self.tx.backoff);
+                self.arm_rto(now, tcp);
             }
         }
         tcp.counters.retrans_segs += 1;
+        self.count_resent(sent.len(), tcp);
         let mut plan = Plan {
             seq: sent.start,
             flags: if fin {
@@ -96,7 +101,8 @@ impl Connection {
         if len > 0 && sent.start + len == self.tx.snd_end {
             plan.flags |= Flags::PSH;
         }
-        self.acknowledge(&mut plan, tcp);
+        self.acknowledge(&mut plan, now, tcp);
+        self.take_turn(len, now, tcp);
         self.tx.sent_at_ms = now.as_millis_wrapped();
         plan
     }

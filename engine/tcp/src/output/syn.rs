@@ -34,7 +34,7 @@ impl Connection {
             seq: self.tx.snd_una,
             ack: self.rx.rcv_nxt,
             flags: self.syn_flags(answering, tcp),
-            window: WindowScale::ZERO.narrow(tcp.config.rcv_buf),
+            window: WindowScale::ZERO.narrow(tcp.config.syn_window()),
             options: self.syn_options(answering, now, tcp),
             ..Plan::default()
         })

@@ -14,12 +14,12 @@ mod undo;
 pub(crate) use prr::Prr;
 pub(crate) use rack::Rack;
 pub(crate) use tail::Probe;
-pub(crate) use timeout::{arm_timer, on_timeout};
+pub(crate) use timeout::{arm_timer, on_timeout, on_window_opened};
 pub(crate) use undo::Undo;
 
 use crate::congestion::{Acked, Window};
 use crate::connection::Tcp;
-use crate::flight::{Flight, Frto, Phase};
+use crate::flight::{Flight, Frto, Phase, Timer};
 use crate::record::{Connection, Marks};
 use crate::scoreboard::Delivered;
 use crate::segment::Segment;
@@ -40,6 +40,8 @@ pub(crate) struct Ack<'s> {
     pub(crate) dsack: Option<(SeqNumber, SeqNumber)>,
     /// A fresh measurement.
     pub(crate) rtt: Option<Duration>,
+    /// It seems to be the shortest of the connection.
+    pub(crate) shortest: bool,
     /// TSecr, if timestamps are in use.
     pub(crate) echo: Option<u32>,
     /// Our clock in timestamp ticks at `now`.
@@ -64,20 +66,58 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
         newreno::guess(conn, flight, &mut ack);
     }
     measure(conn, flight, &mut ack);
+    let octets = ack.delivered.octets;
+    flight.delivery.on_ack(octets, seg.ack, &conn.tx, now);
+    if let Some(rtt) = ack.rtt.filter(|_| ack.shortest)
+        && let Some(cold) = tcp.cold.get_mut(conn.tx.cold)
+    {
+        cold.min_rtt = cold.min_rtt.min(rtt);
+    }
     undo::consider(conn, flight, &ack);
     tail::on_ack(conn, flight, &ack);
     //= rfc8985 4 S4-1
+    let waited = flight.timer == Timer::Reordering;
     let newly_lost = if sack {
         rack::on_ack(conn, flight, &ack)
     } else {
         newreno::detect(conn, flight, &ack)
     };
+    // After a timeout one ACK may cover much that had arrived before: no burst for that.
+    let repairing = flight.phase == Phase::Loss;
     follow_phase(conn, flight, &ack);
     if flight.phase == Phase::Open && flight.board.lost() > 0 {
         enter(conn, flight, now, clock, ack.delivered.octets);
         tcp.counters.fast_retrans += 1;
     }
-    grow(conn, flight, &ack, newly_lost, limited);
+    if flight.phase == Phase::Recovery {
+        reduce_in_proportion(conn, flight, &ack, newly_lost);
+    } else if ack.advances && limited {
+        grow(conn, flight, &ack, repairing);
+    }
+    if waited && flight.timer != Timer::Reordering {
+        // The deadline was that of what seemed reordered: no timeout for the others.
+        conn.tx.rto_deadline = now + conn.rto(&tcp.config);
+    }
+}
+
+/// Nothing is in flight any more, and the peer reports what arrived twice, or repeats itself: a
+/// reduction, or a probe, may have been for nothing.
+//= rfc2883 5 S5-1
+//= rfc8985 7.4.2 S7.4.2-2
+pub(crate) fn on_late_report(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mut Tcp) {
+    let clock = tcp.timestamp(now);
+    let blocks = seg.options.sack.as_slice();
+    let first = blocks
+        .first()
+        .filter(|first| repeats(first, blocks, seg.ack));
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return;
+    };
+    if let Some(mut ack) = look_at(conn, seg, now, clock) {
+        ack.dsack = first.map(|first| (first.left, first.right));
+        tail::on_ack(conn, flight, &ack);
+        undo::consider(conn, flight, &ack);
+    }
 }
 
 /// What kind of acknowledgment it is; `None` when it says nothing to the sender.
@@ -102,6 +142,7 @@ fn look_at<'s>(conn: &Connection, seg: &'s Segment, now: Instant, clock: u32) ->
         delivered: Delivered::default(),
         dsack: None,
         rtt: None,
+        shortest: false,
         echo: timestamps.map(|t| t.echo).filter(|echo| *echo != 0),
         clock,
     })
@@ -162,7 +203,7 @@ fn measure(conn: &mut Connection, flight: &mut Flight, ack: &mut Ack<'_>) {
     };
     if let Some(rtt) = ack.rtt {
         conn.tx.rtt.sample(rtt);
-        flight.rack.observe(rtt);
+        ack.shortest = flight.rack.observe(rtt);
         // Karn: the back-off lasts until a segment that was not sent twice is acknowledged.
         conn.tx.backoff = 0;
     }
@@ -221,11 +262,28 @@ fn enter(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32, d
     flight.prr = Prr::new(flight.pipe() + flight.board.lost() + delivered);
 }
 
+/// One sign of congestion that nothing has to be sent again for (an ECN echo, a loss that a probe
+/// repaired): the window shrinks at once, and no recovery begins.
+/// `flying` is what was in flight when it happened.
+pub(crate) fn reduce(conn: &mut Connection, flight: &mut Flight, flying: u32, now: Instant) {
+    let mss = u32::from(conn.tx.mss);
+    let used = Window {
+        cwnd: conn.tx.window.cwnd.min(flying),
+        ..conn.tx.window
+    };
+    let window = &mut conn.tx.window;
+    window.ssthresh = flight.algorithm.as_mut().on_congestion(now, mss, &used);
+    window.cwnd = window.cwnd.min(window.ssthresh);
+    note_reduction(conn, flight);
+    flight.scarred = true;
+    flight.recover = conn.tx.snd_una;
+}
+
 /// The window was reduced: the next new data says so, and until that is acknowledged an ECN echo
 /// tells nothing new.
 //= rfc3168 6.1.2 S6.1.2-2 S6.1.2-3
 //= rfc3168 6.1.1 S6.1.1-5
-pub(crate) fn note_reduction(conn: &mut Connection, flight: &mut Flight) {
+fn note_reduction(conn: &mut Connection, flight: &mut Flight) {
     let ecn = conn.id.marks.has(Marks::ECN);
     conn.id.marks.set(Marks::REDUCED, ecn);
     flight.reduced_at = Some(conn.tx.snd_nxt);
@@ -234,7 +292,7 @@ pub(crate) fn note_reduction(conn: &mut Connection, flight: &mut Flight) {
 /// What a reduction starts from: not more than is in flight, or a window that was never filled would
 /// count, and not more than the window, which limited transmit exceeds.
 //= rfc5681 3.2 S3.2-7
-pub(crate) fn used_window(conn: &Connection) -> Window {
+fn used_window(conn: &Connection) -> Window {
     let cwnd = conn.tx.window.cwnd.min(conn.in_flight());
     Window {
         cwnd,
@@ -242,27 +300,30 @@ pub(crate) fn used_window(conn: &Connection) -> Window {
     }
 }
 
-/// The window after this acknowledgment.
+/// The window in recovery: in proportion to what is delivered.
 //= rfc6937 3 S3-3
-fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, newly_lost: u32, limited: bool) {
+fn reduce_in_proportion(
+    conn: &mut Connection,
+    flight: &mut Flight,
+    ack: &Ack<'_>,
+    newly_lost: u32,
+) {
     let mss = u32::from(conn.tx.mss);
-    if flight.phase == Phase::Recovery {
-        let safe = ack.advances && newly_lost == 0;
-        let pipe = flight.pipe();
-        let ssthresh = conn.tx.window.ssthresh;
-        conn.tx.window.cwnd = pipe
-            + flight
-                .prr
-                .on_ack(ack.delivered.octets, pipe, ssthresh, safe, mss);
-        return;
-    }
-    if !ack.advances || !limited {
-        return;
-    }
+    let safe = ack.advances && newly_lost == 0;
+    let pipe = flight.pipe();
+    let ssthresh = conn.tx.window.ssthresh;
+    let more = flight
+        .prr
+        .on_ack(ack.delivered.octets, pipe, ssthresh, safe, mss);
+    conn.tx.window.cwnd = pipe + more;
+}
+
+/// The window grows with what is acknowledged.
+fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, repairing: bool) {
+    let mss = u32::from(conn.tx.mss);
     let acked = Acked {
         now: ack.now,
-        // After a timeout one ACK may cover much that had arrived before: no burst for that.
-        octets: if flight.phase == Phase::Loss {
+        octets: if repairing {
             ack.delivered.octets.min(mss)
         } else {
             ack.delivered.octets

@@ -4,7 +4,8 @@
 use super::Ack;
 use crate::flight::{Flight, Phase, Timer};
 use crate::record::Connection;
-use crate::scoreboard::Sent;
+use crate::rtt::Rtt;
+use crate::scoreboard::{Scoreboard, Sent};
 use crate::time::{Duration, Instant};
 use byway_wire::SeqNumber;
 
@@ -62,9 +63,11 @@ impl Rack {
         }
     }
 
-    /// A measurement.
-    pub(crate) fn observe(&mut self, rtt: Duration) {
+    /// A measurement; true when none of the connection seems to have been shorter.
+    pub(crate) fn observe(&mut self, rtt: Duration) -> bool {
+        let shortest = rtt < self.least_rtt() || self.least_rtt().is_zero();
         self.min_rtt = self.min_rtt.min(rtt);
+        shortest
     }
 
     /// A recovery ended: the reordering window shrinks back after some of them.
@@ -128,13 +131,13 @@ impl Rack {
 
     /// Step 5: marks what is lost; returns the octets and how long until the next one may be.
     //= rfc8985 6.2 S6.2-4
-    fn detect(&self, flight_now: Instant, late: Duration, flight: &mut Lost<'_>) -> u32 {
+    fn detect(&self, now: Instant, late: Duration, board: &mut Scoreboard) -> (u32, Duration) {
         let Some((latest_at, latest_end)) = self.latest else {
-            return 0;
+            return (0, Duration::ZERO);
         };
         let patience = self.rtt + late;
         let mut wait = Duration::ZERO;
-        let newly = flight.board.mark_lost(|sent| {
+        let newly = board.mark_lost(|sent| {
             // A turn sends everything at one time. Among first transmissions the sequence tells
             // the order; a copy sent in that turn says nothing.
             let same_turn = latest_at == sent.at && !sent.was_resent();
@@ -143,21 +146,26 @@ impl Rack {
                 return false;
             }
             let deadline = sent.at + patience;
-            if deadline <= flight_now {
+            if deadline <= now {
                 return true;
             }
-            wait = wait.max(deadline.since(flight_now));
+            wait = wait.max(deadline.since(now));
             false
         });
-        flight.wait = wait;
-        newly
+        (newly, wait)
     }
-}
 
-/// The scoreboard, and the time after which more of it is lost.
-struct Lost<'b> {
-    board: &'b mut crate::scoreboard::Scoreboard,
-    wait: Duration,
+    /// Segments of this connection overtook each other.
+    #[inline]
+    pub(crate) fn saw_reordering(&self) -> bool {
+        self.reordering_seen
+    }
+
+    /// How long a segment may be late once reordering was seen, `None` before.
+    pub(crate) fn reordering_window(&self, rtt: &Rtt) -> Option<Duration> {
+        let srtt = Duration::from_micros(u64::from(rtt.srtt_us));
+        self.reordering_seen.then(|| self.allowance(srtt, false, 0))
+    }
 }
 
 /// Looks for losses after an acknowledgment; returns the octets newly lost.
@@ -179,6 +187,24 @@ pub(super) fn on_reordering_timeout(
     find(conn, flight, now)
 }
 
+/// At a retransmission timeout: the first segment is lost, and of the others what was sent long
+/// enough ago to have been acknowledged.
+//= rfc8985 6.3 S6.3-1
+pub(super) fn on_retransmission_timeout(conn: &Connection, flight: &mut Flight, now: Instant) {
+    let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
+    let late = flight.rack.allowance(srtt, true, flight.board.held());
+    // Without a measurement by RACK the smoothed round trip will do.
+    let patience = late
+        + match flight.rack.rtt {
+            Duration::ZERO => srtt,
+            rtt => rtt,
+        };
+    let first = flight.board.first();
+    flight
+        .board
+        .mark_lost(|sent| Some(sent.start) == first || sent.at + patience <= now);
+}
+
 fn find(conn: &mut Connection, flight: &mut Flight, now: Instant) -> u32 {
     let srtt = Duration::from_micros(u64::from(conn.tx.rtt.srtt_us));
     let recovering = flight.phase != Phase::Open;
@@ -191,12 +217,7 @@ fn find(conn: &mut Connection, flight: &mut Flight, now: Instant) -> u32 {
         return 0;
     }
     let rack = flight.rack;
-    let mut lost = Lost {
-        board: &mut flight.board,
-        wait: Duration::ZERO,
-    };
-    let newly = rack.detect(now, late, &mut lost);
-    let wait = lost.wait;
+    let (newly, wait) = rack.detect(now, late, &mut flight.board);
     if wait > Duration::ZERO {
         flight.timer = Timer::Reordering;
         conn.tx.rto_deadline = now + wait;

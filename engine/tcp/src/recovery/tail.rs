@@ -1,7 +1,7 @@
 //! Tail loss probes (RFC 8985 §7): when the end of a burst is lost nothing follows that would tell,
 //! so something is sent to ask.
 
-use super::{Ack, note_reduction, used_window};
+use super::{Ack, reduce};
 use crate::flight::{Flight, Phase};
 use crate::record::{Connection, Marks};
 use crate::time::Duration;
@@ -19,6 +19,8 @@ pub(crate) struct Probe {
     pub(crate) end: SeqNumber,
     /// TLP.is_retrans: it repeated the last segment.
     pub(crate) resent: bool,
+    /// Octets in flight when it left.
+    pub(crate) flying: u32,
     /// Our clock in timestamp ticks when it left.
     pub(crate) clock: u32,
 }
@@ -36,7 +38,7 @@ pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
         return None;
     }
     let two_trips = Duration::from_micros(2 * u64::from(conn.tx.rtt.srtt_us));
-    let alone = if flight.board.count() == 1 {
+    let alone = if conn.in_flight() <= u32::from(conn.tx.mss) {
         DELAYED_ACK
     } else {
         LEAST
@@ -54,21 +56,16 @@ pub(super) fn on_ack(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) 
     // An echo from before the probe is that of the original.
     let before = |echo: u32| (echo.wrapping_sub(probe.clock) as i32) < 0;
     let spared = !probe.resent
-        || ack.dsack.is_some()
+        || ack.dsack.is_some_and(|(_, right)| right == probe.end)
         || (ack.advances && ack.echo.is_some_and(before))
         || (ack.seg.ack == probe.end && ack.duplicate && ack.seg.options.sack.is_empty());
     if spared {
         flight.probe = None;
-    } else if ack.seg.ack.after(probe.end) || ack.advances {
-        // The probe itself filled the hole: one loss, one reduction.
+    } else if ack.seg.ack.after(probe.end) || (ack.advances && ack.echo.is_some()) {
+        // Without timestamps the ACK of the probe may be one of the original that was late: what
+        // comes behind it tells. With them it is known to be of the probe,
+        // which then filled the hole: one loss, one reduction.
         flight.probe = None;
-        let mss = u32::from(conn.tx.mss);
-        let used = used_window(conn);
-        let window = &mut conn.tx.window;
-        window.ssthresh = flight.algorithm.as_mut().on_congestion(ack.now, mss, &used);
-        window.cwnd = window.cwnd.min(window.ssthresh);
-        note_reduction(conn, flight);
-        flight.scarred = true;
-        flight.recover = conn.tx.snd_una;
+        reduce(conn, flight, probe.flying, ack.now);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Undo, enter, note_reduction, rack, tail, used_window};
 use crate::connection::Tcp;
 use crate::flight::{Flight, Frto, Phase, Timer};
-use crate::record::Connection;
+use crate::record::{Connection, Marks};
 use crate::time::Instant;
 
 /// Arms the timer anew: the tail probe where that comes first, else the RTO. A reordering timer
@@ -27,6 +27,24 @@ pub(crate) fn arm_timer(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
         Timer::Retransmission
     };
     conn.tx.rto_deadline = now + probe.map_or(rto, |probe| probe.min(rto));
+}
+
+/// The peer had closed its window over what is in flight, and dropped it: now that there is room the
+/// oldest segment leaves at once, not when a timeout that was doubled many times is over.
+//= rfc9293 3.8.6 SHLD-17
+pub(crate) fn on_window_opened(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return;
+    };
+    let first = flight.board.first();
+    flight.board.mark_lost(|sent| Some(sent.start) == first);
+    conn.tx.backoff = 0;
+    conn.tx.window.cwnd = conn
+        .tx
+        .window
+        .cwnd
+        .max(flight.pipe() + u32::from(conn.tx.mss));
+    arm_timer(conn, now, tcp);
 }
 
 /// The timer fired with data in flight. True when it was a retransmission timeout.
@@ -56,12 +74,15 @@ pub(crate) fn on_timeout(conn: &mut Connection, now: Instant, tcp: &mut Tcp) -> 
         Timer::Retransmission => {
             collapse(conn, flight, now, clock);
             tcp.counters.timeouts += 1;
+            if let Some(cold) = tcp.cold.get_mut(conn.tx.cold) {
+                cold.timeouts += 1;
+            }
             true
         }
     }
 }
 
-/// Everything that the peer does not hold is lost; one segment at a time until it answers.
+/// What the peer should have acknowledged is lost; one segment at a time until it answers.
 //= rfc5681 3.1 S3.1-9 S3.1-10 S3.1-11
 //= rfc6298 5 S5-5
 //= rfc6582 4 S4-1
@@ -85,13 +106,18 @@ fn collapse(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32
         flight.board.forget_sacks();
     }
     note_reduction(conn, flight);
-    flight.board.mark_lost(|_| true);
+    if conn.id.marks.has(Marks::SACK) {
+        rack::on_retransmission_timeout(conn, flight, now);
+    } else {
+        flight.board.mark_lost(|_| true);
+    }
     flight.phase = Phase::Loss;
     flight.scarred = true;
     flight.recover = conn.tx.snd_nxt;
     flight.probe = None;
     flight.probe_due = false;
     flight.guessed = 0;
-    conn.tx.window.cwnd = mss;
+    // One segment: what is still on its way does not count against it.
+    conn.tx.window.cwnd = flight.pipe() + mss;
     conn.tx.duplicates = 0;
 }

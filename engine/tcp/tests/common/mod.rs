@@ -34,6 +34,7 @@ pub struct End {
     pub closed: Option<CloseReason>,
     pub opened: u32,
     pub peer_closed: u32,
+    pub urgent: u32,
     /// Octets from SND.UNA on.
     pub sending: VecDeque<u8>,
     /// Octets in order that were not consumed.
@@ -71,7 +72,15 @@ impl End {
             timestamp_offset: key as u32,
         };
         Self {
-            tcp: Tcp::new(config, secrets, 4),
+            // What a window lets out is seen at once: tests of pacing turn it on.
+            tcp: Tcp::new(
+                Config {
+                    pacing: false,
+                    ..config
+                },
+                secrets,
+                4,
+            ),
             flow,
             listening: false,
             syn: None,
@@ -80,6 +89,7 @@ impl End {
             closed: None,
             opened: 0,
             peer_closed: 0,
+            urgent: 0,
             sending: VecDeque::new(),
             unread: VecDeque::new(),
             held: BTreeMap::new(),
@@ -93,6 +103,11 @@ impl End {
 
     pub fn conn(&mut self) -> &mut Connection {
         self.conn.as_mut().expect("a connection")
+    }
+
+    /// The connection with its environment.
+    pub fn with_conn<R>(&mut self, f: impl FnOnce(&mut Connection, &mut Tcp) -> R) -> R {
+        f(self.conn.as_mut().expect("a connection"), &mut self.tcp)
     }
 
     /// TSval of this end at `now`: the clock in milliseconds plus its secret offset.
@@ -125,6 +140,25 @@ impl End {
         self.sending.extend(&data[..len]);
         conn.queue(len as u32);
         len
+    }
+
+    /// As `send`, and what was sent so far is urgent.
+    pub fn send_urgent(&mut self, data: &[u8]) -> usize {
+        let conn = self.conn.as_mut().expect("a connection");
+        let len = data.len().min(conn.send_space(&self.tcp) as usize);
+        self.sending.extend(&data[..len]);
+        conn.queue_urgent(len as u32, &mut self.tcp);
+        len
+    }
+
+    /// Octets to read until the end of urgent data.
+    pub fn urgent_left(&self) -> u32 {
+        let conn = self.conn.as_ref().expect("a connection");
+        conn.urgent_left(&self.tcp)
+    }
+
+    pub fn shutdown(&mut self) {
+        self.conn().shutdown();
     }
 
     pub fn close(&mut self, now: Instant) -> Vec<Packet> {
@@ -176,6 +210,7 @@ impl End {
                 ack: plan.ack,
                 flags: plan.flags,
                 window: plan.window,
+                urgent: plan.urgent,
                 options: plan.options,
                 payload_len: plan.payload.len,
                 congestion: false,
@@ -194,6 +229,7 @@ impl End {
             (0, 0),
             "pooled records come back"
         );
+        assert_eq!(self.tcp.connections_in_use(), 0, "as does the cold one");
     }
 
     pub fn input(&mut self, packet: &Packet, now: Instant) -> Vec<Packet> {
@@ -223,6 +259,9 @@ impl End {
                 let plan = entry.syn_ack(now, &mut self.tcp);
                 self.syn = Some(entry);
                 return vec![self.packet(plan)];
+            }
+            if self.listening && !seg.flags.intersects(Flags::ACK | Flags::RST) {
+                return vec![];
             }
             let reply = self.tcp.reset_for(seg);
             return reply.map(|plan| self.packet(plan)).into_iter().collect();
@@ -263,6 +302,7 @@ impl End {
         self.drops.extend(fx.drop);
         self.opened += u32::from(fx.events.opened);
         self.peer_closed += u32::from(fx.events.peer_closed);
+        self.urgent += u32::from(fx.events.urgent);
         self.sending.drain(..fx.acked as usize);
         let piece = |p: byway_tcp::effects::Piece| &data[p.skip as usize..][..p.len as usize];
         for (i, byte) in piece(fx.store.piece).iter().enumerate() {
@@ -315,12 +355,16 @@ impl End {
         let conn = self
             .conn
             .as_ref()
-            .map_or(Instant::NEVER, |conn| conn.deadline());
+            .map_or(Instant::NEVER, |conn| conn.deadline(&self.tcp));
         let syn = self
             .syn
             .as_ref()
             .map_or(Instant::NEVER, |entry| entry.deadline());
-        conn.min(syn)
+        let time_wait = self
+            .time_wait
+            .as_ref()
+            .map_or(Instant::NEVER, |quiet| quiet.deadline());
+        conn.min(syn).min(time_wait)
     }
 
     pub fn on_timeout(&mut self, now: Instant) -> Vec<Packet> {
@@ -349,7 +393,7 @@ pub struct Pair {
     pub a: End,
     pub b: End,
     /// On their way: when they arrive, whether to `b`, what.
-    queue: VecDeque<(Instant, bool, Packet)>,
+    pub queue: VecDeque<(Instant, bool, Packet)>,
     pub delay: Duration,
     /// Everything that was sent, for looking at.
     pub log: Vec<(bool, Packet)>,

@@ -1,8 +1,10 @@
 //! `byway serve` over veth, with the kernel and other people's programs as clients. Needs root.
 #![forbid(unsafe_code)]
 
+mod bench_command;
 mod clients;
 mod coexistence;
+mod expert;
 mod lab_command;
 mod lifecycle;
 mod preflight;
