@@ -41,7 +41,7 @@ impl Connection {
         buffer.min(tcp.receive_bound.max(least))
     }
 
-    /// Doubles the receive buffer when the application took more than half of it in a round trip.
+    /// Doubles the receive buffer when the application took more than half of it within a round trip.
     /// A sender in slow start doubles what it sends each round trip: it never waits for the window.
     /// A slow reader keeps what it has.
     pub(crate) fn size_receive_buffer(&mut self, now: Instant, config: &Config) {
@@ -55,13 +55,18 @@ impl Connection {
             0 => GUESSED_TRIP_US,
             srtt => u64::from(srtt),
         };
-        if elapsed_us == 0 || elapsed_us < trip_us {
-            return;
-        }
         let consumed = self.rx.rcv_nxt - self.rx.unread;
         let taken = u64::from(consumed.offset_from(self.rx.intake_from));
-        if taken * trip_us / elapsed_us > u64::from(buffer / 2) {
+        // Over less than a round trip what is taken can only become more.
+        let in_a_trip = if elapsed_us > trip_us {
+            taken * trip_us / elapsed_us
+        } else {
+            taken
+        };
+        if in_a_trip > u64::from(buffer / 2) {
             self.rx.rcv_steps += 1;
+        } else if elapsed_us < trip_us.max(1000) {
+            return;
         }
         self.rx.intake_from = consumed;
         self.rx.intake_at_ms = now_ms;
