@@ -70,6 +70,9 @@ pub struct Config {
     pub time_wait: Duration,
     /// Wait for the peer's FIN after a full close.
     pub fin_wait_2: Duration,
+    /// Take the short way for the segments that come nearly always. Off only to show that it makes no
+    /// difference.
+    pub header_prediction: bool,
     /// Ranges of out-of-order data remembered per connection.
     pub reassembly_ranges: u8,
 }
@@ -140,6 +143,7 @@ impl Default for Config {
             keep_alive: KeepAlive::default(),
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
+            header_prediction: true,
             reassembly_ranges: 32,
         }
     }

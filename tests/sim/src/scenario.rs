@@ -181,6 +181,14 @@ impl ConnectionPlan {
 }
 
 impl Scenario {
+    /// The same, with every segment of its engines going the long way.
+    pub fn without_header_prediction(mut self) -> Self {
+        for engine in &mut self.engines {
+            engine.tcp.header_prediction = false;
+        }
+        self
+    }
+
     /// From the end of the chaos until everything has to be over: waiting readers and writers, the
     /// time that the bytes take on the slowest link, back-offs at their longest.
     pub(crate) fn patience(&self) -> Duration {

@@ -77,6 +77,22 @@ fn seeds_of_this_commit() {
     run((0..OF_COMMIT).map(|number| first.wrapping_add(number)));
 }
 
+/// Header prediction is an optimisation only: without it everything is the same, to the octet and the
+/// microsecond.
+#[test]
+fn header_prediction_makes_no_difference() {
+    let mut runner = Runner::default();
+    for seed in 2_000_000..2_001_000 {
+        let with = Scenario::draw(seed);
+        let without = Scenario::draw(seed).without_header_prediction();
+        let [with, without] = [with, without].map(|scenario| {
+            let report = runner.run(&scenario, Options::FAST);
+            report.unwrap_or_else(|failure| panic!("{failure}"))
+        });
+        assert_eq!(with, without, "seed {seed}");
+    }
+}
+
 /// What neither gets lost nor out of order is sent once.
 #[test]
 fn clean_paths_see_no_retransmission() {

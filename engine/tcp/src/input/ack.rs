@@ -108,7 +108,7 @@ fn in_range(
 //= rfc6582 3.2 S3.2-6
 //= rfc2018 8 S8-1
 //= rfc9293 3.10.7.4
-fn acknowledge(
+pub(super) fn acknowledge(
     conn: &mut Connection,
     seg: &Segment,
     now: Instant,

@@ -56,7 +56,7 @@ fn refuse_after_close(
     refuse(DropReason::AfterClose, tcp, fx)
 }
 
-fn in_order(
+pub(super) fn in_order(
     conn: &mut Connection,
     arrival: &Arrival,
     now: Instant,

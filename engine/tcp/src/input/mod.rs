@@ -4,6 +4,7 @@ mod ack;
 mod data;
 mod ecn;
 mod fin;
+mod predicted;
 mod reset;
 mod sequence;
 mod syn;
@@ -37,6 +38,9 @@ impl Connection {
     /// Takes a segment of this connection. `fx` starts as default.
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         tcp.counters.in_segs += 1;
+        if tcp.config.header_prediction && predicted::take(self, seg, now, tcp, fx) {
+            return;
+        }
         // A step that is done has said all it has to say in `fx`.
         let _ = match self.id.state {
             State::Closed | State::Listen | State::TimeWait => Ok(()),

@@ -138,7 +138,9 @@ impl End {
         let conn = self.conn.as_mut().expect("a connection");
         let len = data.len().min(conn.send_space(&self.tcp) as usize);
         self.sending.extend(&data[..len]);
-        conn.queue(len as u32);
+        if len > 0 {
+            conn.queue(len as u32);
+        }
         len
     }
 

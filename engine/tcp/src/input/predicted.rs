@@ -1,0 +1,91 @@
+//! Header prediction: what an established connection nearly always gets takes a short way.
+//!
+//! It is an optimisation only. It says yes only where the steps of RFC 9293 §3.10.7.4 would do the
+//! same, field for field; `tests/prediction.rs` and the simulator compare both.
+
+use super::sequence::Arrival;
+use super::{ack, data};
+use crate::connection::Tcp;
+use crate::effects::Effects;
+use crate::pool::NONE;
+use crate::record::{Connection, Marks};
+use crate::recovery;
+use crate::segment::Segment;
+use crate::state::State;
+use crate::time::Instant;
+use byway_wire::tcp::Flags;
+
+/// Takes a segment that is the next in order, brings nothing unusual, and acknowledges what was
+/// sent, new or not. False, and nothing changed, when it has to go the long way.
+#[inline]
+pub(super) fn take(
+    conn: &mut Connection,
+    seg: &Segment,
+    now: Instant,
+    tcp: &mut Tcp,
+    fx: &mut Effects,
+) -> bool {
+    let plain = seg.flags == Flags::ACK || seg.flags == Flags::ACK | Flags::PSH;
+    if !plain || !is_next(conn, seg) || !is_settled(conn, seg) {
+        return false;
+    }
+    if conn.id.marks.has(Marks::TIMESTAMPS) {
+        let Some(timestamps) = seg.options.timestamps else {
+            return false;
+        };
+        if (timestamps.value.wrapping_sub(conn.rx.ts_recent) as i32) < 0 {
+            return false;
+        }
+        if seg.seq.at_or_before(conn.rx.last_ack_sent) {
+            conn.rx.ts_recent = timestamps.value;
+        }
+    }
+    conn.rx.heard_at_ms = now.as_millis_wrapped();
+    let advances = seg.ack != conn.tx.snd_una;
+    if advances {
+        recovery::on_ack(conn, seg, now, tcp);
+        ack::acknowledge(conn, seg, now, tcp, fx);
+    }
+    if advances || conn.tx.snd_wl1.at_or_before(seg.seq) {
+        conn.tx.snd_wl1 = seg.seq;
+    }
+    if conn.in_flight() == 0 {
+        conn.tx.duplicates = 0;
+    }
+    if seg.payload_len > 0 {
+        let arrival = Arrival {
+            seq: seg.seq,
+            len: seg.payload_len,
+            had_data: true,
+            ..Arrival::default()
+        };
+        data::in_order(conn, &arrival, now, tcp, fx);
+    }
+    true
+}
+
+/// It begins where the last one ended, fits the window, and acknowledges something in flight, or
+/// nothing new with data. What acknowledges nothing new without data may be a duplicate.
+#[inline]
+fn is_next(conn: &Connection, seg: &Segment) -> bool {
+    let room = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
+    let acked = seg.ack.offset_from(conn.tx.snd_una);
+    seg.seq == conn.rx.rcv_nxt
+        && seg.payload_len <= room
+        && acked <= conn.in_flight()
+        && (acked > 0 || seg.payload_len > 0)
+}
+
+/// The connection is in its long middle: open both ways, the window as it was and not closed,
+/// nothing out of order, no congestion to echo, no probe to be answered.
+#[inline]
+fn is_settled(conn: &Connection, seg: &Segment) -> bool {
+    let flying = conn.in_flight() > 0;
+    conn.id.state == State::Established
+        && !conn.id.marks.has(Marks::DEAF | Marks::ECN)
+        && conn.rx.reassembly == NONE
+        && seg.options.sack.is_empty()
+        && conn.tx.snd_wnd > 0
+        && conn.rx.snd_scale.widen(seg.window) == conn.tx.snd_wnd
+        && (flying || (conn.tx.flight == NONE && !conn.tx.rto_deadline.is_armed()))
+}
