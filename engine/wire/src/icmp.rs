@@ -63,6 +63,7 @@ impl IcmpError {
 /// A message that is cut, has a wrong checksum, or quotes a packet that was not sent by the
 /// receiver of the message.
 //= rfc9293 3.9.2.2 MUST-55
+//= rfc5927 6.2 S6.2-1
 pub fn parse(outer: &ip::Header, message: &[u8]) -> Result<Option<IcmpError>, Malformed> {
     let v4 = outer.src.is_v4();
     let Some((&[kind, code, _, _, r0, r1, r2, r3], quote)) =

@@ -72,6 +72,7 @@ pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     tcp.flights
         .give(core::mem::replace(&mut conn.tx.flight, NONE));
     if conn.tx.backoff > 0 {
+        //= rfc6928 2 S2-2
         // A lost SYN speaks of congestion: start with one segment (RFC 5681 §3.1).
         conn.tx.window.cwnd = u32::from(conn.tx.mss);
         conn.tx.backoff = 0;

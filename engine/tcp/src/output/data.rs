@@ -51,6 +51,7 @@ impl Connection {
     /// room: with SACK that is what is new in it, without SACK a duplicate ACK is a report.
     //= rfc5681 3.1 S3.1-1
     //= rfc5681 3.2 S3.2-4 S3.2-5
+    //= rfc3042 2 S2-1 S2-2 S2-3
     //= rfc6675 5 S5-3
     pub(crate) fn congestion_room(&self, tcp: &Tcp) -> u32 {
         match tcp.flights.get(self.tx.flight) {

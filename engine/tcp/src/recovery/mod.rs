@@ -366,9 +366,28 @@ pub(crate) fn on_narrower_path(conn: &mut Connection, tcp: &mut Tcp) {
 }
 
 /// Window before anything is known, and after a pause (RFC 6928, RFC 5681 §4.1).
+//= rfc6928 2 S2-1
 pub(crate) fn initial_window(segments: u32, mss: u16) -> Window {
+    let mss = u32::from(mss);
+    // Segments larger than Ethernet's count for more, but two may leave in any case.
+    let most = (segments * 1460).max(2 * mss);
     Window {
-        cwnd: segments * u32::from(mss),
+        cwnd: (segments * mss).min(most),
         ssthresh: u32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= rfc6928 2 S2-1
+    #[test]
+    fn the_initial_window_is_ten_segments_of_ethernet_or_two_of_any() {
+        let octets = |mss| initial_window(10, mss).cwnd;
+        assert_eq!(octets(536), 5_360);
+        assert_eq!(octets(1_460), 14_600);
+        assert_eq!(octets(3_448), 14_600);
+        assert_eq!(octets(8_948), 17_896);
     }
 }
