@@ -1,7 +1,7 @@
 # Each target does its own set-up. The logic is in tools/task; `cargo run -p byway-task` lists it.
 TASK = cargo run -q -p byway-task --
 
-.PHONY: demo test build lint soak rfc linker
+.PHONY: demo test build lint soak rfc bench-engine icount linker
 
 demo: linker
 	@$(TASK) demo
@@ -19,6 +19,14 @@ lint: linker
 SECONDS = 60
 soak: linker
 	@$(TASK) soak $(SECONDS)
+
+# The engine alone, in memory, beside its targets and smoltcp: make bench-engine ARGS='--quick echo'
+bench-engine: linker
+	@$(TASK) bench-engine $(ARGS)
+
+# Instructions of each operation against bench/engine/icount.toml: make icount BLESS=--bless
+icount: linker
+	@$(TASK) icount $(BLESS)
 
 # What of each RFC is implemented, tested, excepted with a reason, or open.
 rfc: linker

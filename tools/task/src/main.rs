@@ -22,7 +22,11 @@ const USAGE: &str = "usage: byway-task TASK
   build   release build of everything
   lint    formatting, clippy, tidy
   soak N  the simulator with random seeds, for N seconds or until one fails
-  setup   only install the Debian packages that the others need";
+  setup   only install the Debian packages that the others need
+
+  bench-engine  the engine alone, in memory: time of each operation beside its target
+  icount        the same in instructions, beside the baseline; --bless writes that
+  What follows these two is theirs: bench-engine --quick echo";
 
 /// Why a task ended early: a message and the exit code that goes with it.
 #[derive(Debug)]
@@ -95,6 +99,11 @@ fn dispatch(args: &[String]) -> Outcome {
         }
         ["soak", seconds] => soak(seconds),
         ["demo"] => demo(),
+        ["bench-engine", rest @ ..] => bench_engine(rest),
+        ["icount", rest @ ..] => {
+            setup::install(&[Group::Build, Group::Count])?;
+            cargo::run(&[suites::ICOUNT, rest].concat())
+        }
         _ => Err(Failure {
             message: USAGE.to_owned(),
             code: 2,
@@ -114,6 +123,22 @@ fn soak(seconds: &str) -> Outcome {
         "byway-sim-soak",
     ];
     cargo::run(&[program.as_slice(), &["--", seconds]].concat())
+}
+
+/// Times the engine, optimised, and leaves the values for programs where the reports are.
+fn bench_engine(args: &[&str]) -> Outcome {
+    setup::install(&[Group::Build])?;
+    let program = [
+        "run",
+        "--release",
+        "--package",
+        "byway-bench-engine",
+        "--",
+        "time",
+        "--json",
+        "target/byway/engine.json",
+    ];
+    cargo::run(&[program.as_slice(), args].concat())
 }
 
 /// Longest demo: its own limit is far below.

@@ -14,10 +14,12 @@ pub(crate) enum Group {
     Lab,
     /// Other people's clients, for the end-to-end tests.
     Test,
+    /// Counting instructions.
+    Count,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 3] = [Self::Build, Self::Lab, Self::Test];
+    pub(crate) const ALL: [Self; 4] = [Self::Build, Self::Lab, Self::Test, Self::Count];
 
     const fn packages(self) -> &'static [&'static str] {
         match self {
@@ -32,6 +34,7 @@ impl Group {
                 "zlib1g-dev",
             ],
             Self::Lab => &["iproute2", "ethtool"],
+            Self::Count => &["valgrind"],
             Self::Test => &[
                 "git",
                 "curl",

@@ -86,8 +86,22 @@ const DOC: Suite = suite(
     Kind::Cargo(&["test", "--quiet", "--workspace", "--doc", "--locked"]),
 );
 
+/// Counts instructions and compares them with the baseline. Optimised, as users run it, and without
+/// the stacks that it is compared with otherwise.
+pub(crate) const ICOUNT: &[&str] = &[
+    "run",
+    "--release",
+    "--quiet",
+    "--package",
+    "byway-bench-engine",
+    "--no-default-features",
+    "--locked",
+    "--",
+    "icount",
+];
+
 /// Everything.
-pub(crate) const ALL: [Suite; 15] = [
+pub(crate) const ALL: [Suite; 16] = [
     FMT,
     CLIPPY,
     BUILD,
@@ -98,11 +112,12 @@ pub(crate) const ALL: [Suite; 15] = [
     tests("sim", 1, &["byway-test-sim"]),
     root_tests("lab", 1, &["byway-lab"]),
     root_tests("xdp", 1, &["byway-xdp"]),
-    root_tests("netns", 3, &["byway-test-netns"]),
+    root_tests("netns", 2, &["byway-test-netns"]),
     root_tests("interop", 1, &["byway-test-interop"]),
     root_tests("script", 1, &["byway-test-script"]),
     root_tests("wire", 1, &["byway-impair"]),
     root_tests("bench", 1, &["byway-bench"]),
+    suite("icount", 1, Kind::Cargo(ICOUNT)),
 ];
 
 /// What needs no test to run.

@@ -44,6 +44,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["byway", "byway-services", "byway-impair", "byway-lab"],
     ),
     (
+        "byway-bench-engine",
+        &["byway-wire", "byway-tcp", "byway-sys", "byway-stack"],
+    ),
+    (
         "byway-cli",
         &[
             "byway",
