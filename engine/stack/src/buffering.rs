@@ -12,7 +12,7 @@
 //! stops, one or two blocks are gone, not a window.
 
 use crate::blocks::BLOCK;
-use crate::core::{Buffers, Core, NONE, flag};
+use crate::core::{Core, NONE, flag};
 use crate::rope::blocks_for;
 use byway_tcp::segment::Segment;
 use byway_tcp::{Connection, Tcp};
@@ -75,11 +75,7 @@ impl Core {
         if held != NONE {
             return held;
         }
-        let record = self.spare_buffers.pop().unwrap_or_default();
-        let made = self
-            .buffers
-            .insert(record)
-            .expect("as many buffers as connections");
+        let made = self.buffers.take();
         self.conn(index).owner_mut().buffers = made;
         made
     }
@@ -114,17 +110,26 @@ impl Core {
         let buffers = conn.owner().buffers;
         if let Some(record) = self.buffers.get_mut(buffers) {
             record.receive.advance(&mut self.receive_blocks, count);
-            self.release_buffers_if_empty(index);
+            if record.are_empty() {
+                conn.owner_mut().buffers = NONE;
+                self.buffers.give(buffers);
+            }
         }
         self.mark_dirty(index);
     }
 
     /// The peer acknowledged `count` octets.
     pub(crate) fn free_acknowledged(&mut self, index: u32, count: u32) {
-        let buffers = self.conn(index).owner().buffers;
+        let Some(conn) = self.connections.get_mut(index) else {
+            return;
+        };
+        let buffers = conn.owner().buffers;
         if let Some(record) = self.buffers.get_mut(buffers) {
             record.send.advance(&mut self.send_blocks, count);
-            self.release_buffers_if_empty(index);
+            if record.are_empty() {
+                conn.owner_mut().buffers = NONE;
+                self.buffers.give(buffers);
+            }
         }
     }
 
@@ -142,27 +147,28 @@ impl Core {
         data: &[u8],
         queue: impl FnOnce(&mut Connection, u32, &mut Tcp),
     ) -> usize {
-        if self.has(index, flag::OVER) || data.is_empty() {
+        let Some(conn) = self.connections.get_mut(index) else {
+            return 0;
+        };
+        if conn.owner().flags & flag::OVER != 0 || data.is_empty() {
             return 0;
         }
-        let tcp = &self.tcp;
-        let space = self
-            .connections
-            .get(index)
-            .map_or(0, |conn| conn.send_space(tcp));
-        let wanted = data.len().min(space as usize);
+        let wanted = data.len().min(conn.send_space(&self.tcp) as usize);
         let mut taken = 0;
         if wanted > 0 {
-            let buffers = self.buffers_of(index);
-            let record = self
-                .buffers
-                .get_mut(buffers)
-                .expect("it was found or made just now");
-            taken = record.send.append(&mut self.send_blocks, &data[..wanted]);
-            self.release_buffers_if_empty(index);
-            if let Some(conn) = self.connections.get_mut(index) {
-                queue(conn, taken as u32, &mut self.tcp);
+            let mut at = conn.owner().buffers;
+            if at == NONE {
+                at = self.buffers.take();
             }
+            if let Some(record) = self.buffers.get_mut(at) {
+                taken = record.send.append(&mut self.send_blocks, &data[..wanted]);
+                if record.are_empty() {
+                    self.buffers.give(at);
+                    at = NONE;
+                }
+            }
+            conn.owner_mut().buffers = at;
+            queue(conn, taken as u32, &mut self.tcp);
             self.mark_dirty(index);
         }
         if taken < data.len() {
@@ -193,25 +199,16 @@ impl Core {
         blocks.min(conn.send_space(&self.tcp) as usize)
     }
 
-    /// An idle connection holds no buffers.
-    fn release_buffers_if_empty(&mut self, index: u32) {
-        let buffers = self.conn(index).owner().buffers;
-        let empty = |record: &Buffers| record.receive.is_empty() && record.send.is_empty();
-        if self.buffers.get(buffers).is_some_and(empty) {
-            self.release_buffers(index);
-        }
-    }
-
     /// Frees the buffers of a connection, with what is in them.
     pub(crate) fn release_buffers(&mut self, index: u32) {
         let Some(conn) = self.connections.get_mut(index) else {
             return;
         };
         let buffers = std::mem::replace(&mut conn.owner_mut().buffers, NONE);
-        if let Some(mut record) = self.buffers.remove(buffers) {
+        if let Some(record) = self.buffers.get_mut(buffers) {
             record.receive.clear(&mut self.receive_blocks);
             record.send.clear(&mut self.send_blocks);
-            self.spare_buffers.push(record);
+            self.buffers.give(buffers);
         }
     }
 }

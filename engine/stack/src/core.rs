@@ -2,6 +2,7 @@
 //! reach through a [`Context`](crate::context::Context).
 
 use crate::blocks::BlockPool;
+use crate::buffer_pool::BufferPool;
 use crate::config::{Limits, ShardConfig};
 use crate::context::ConnId;
 use crate::counters::Counters;
@@ -12,7 +13,6 @@ use crate::mailbox::Mailbox;
 use crate::path::{Path, Paths};
 use crate::path_mtu::PathMtus;
 use crate::records::Records;
-use crate::rope::Rope;
 use crate::time_waits::TimeWaits;
 use crate::wheel::Wheel;
 use byway_tcp::listen::SynEntry;
@@ -54,15 +54,6 @@ pub(crate) mod flag {
     pub(crate) const ENDING: u32 = 1 << 9;
     /// Nothing more is offered to the service, and nothing taken from it.
     pub(crate) const OVER: u32 = CLOSE | ABORT | ENDING;
-}
-
-/// The bytes of a busy connection.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    /// From the oldest octet that was not consumed.
-    pub(crate) receive: Rope,
-    /// From the oldest octet that was not acknowledged.
-    pub(crate) send: Rope,
 }
 
 /// A half-open connection of a listener.
@@ -118,10 +109,7 @@ pub(crate) struct Core {
     pub(crate) half_open: Records<HalfOpen>,
     pub(crate) time_waits: TimeWaits,
     pub(crate) wheel: Wheel,
-    pub(crate) buffers: Records<Buffers>,
-    /// Empty buffers, kept for the room in their lists, so that a request and its answer allocate
-    /// nothing.
-    pub(crate) spare_buffers: Vec<Buffers>,
+    pub(crate) buffers: BufferPool,
     pub(crate) receive_blocks: BlockPool,
     pub(crate) send_blocks: BlockPool,
     pub(crate) paths: Paths,
@@ -173,8 +161,7 @@ impl Core {
             half_open: Records::new(syn_queue),
             time_waits: TimeWaits::new(time_wait),
             wheel: Wheel::new(now, max_connections as usize + syn_queue as usize),
-            buffers: Records::new(max_connections),
-            spare_buffers: Vec::new(),
+            buffers: BufferPool::default(),
             receive_blocks: BlockPool::new(config.limits.receive_blocks),
             send_blocks: BlockPool::new(config.limits.send_blocks),
             paths: Paths::new(config.limits.paths),

@@ -1,7 +1,8 @@
 //! What must hold between any two turns.
 
 use crate::blocks::BlockPool;
-use crate::core::{Buffers, Core, NO_PATH, NONE, flag};
+use crate::buffer_pool::Buffers;
+use crate::core::{Core, NO_PATH, NONE, flag};
 use crate::flow_table::Record;
 use byway_wire::FlowKey;
 use std::collections::HashSet;
@@ -107,7 +108,7 @@ impl Core {
                 return Err(format!("connection {index} has buffers that are not there"));
             };
             with_buffers += 1;
-            if record.receive.is_empty() && record.send.is_empty() {
+            if record.are_empty() {
                 return Err(format!("connection {index} keeps empty buffers"));
             }
             let lingers = conn.owner().flags & flag::LINGERS != 0;
@@ -126,14 +127,14 @@ impl Core {
                 ));
             }
         }
-        if with_buffers != self.buffers.len() {
+        if with_buffers != self.buffers.in_use() {
             return Err(format!(
                 "{} buffers, {with_buffers} in use",
-                self.buffers.len()
+                self.buffers.in_use()
             ));
         }
         let balance = |pool: &BlockPool, held: fn(&Buffers) -> u32, name: &str| {
-            let held: u32 = self.buffers.iter().map(|(_, record)| held(record)).sum();
+            let held: u32 = self.buffers.iter().map(held).sum();
             if held == pool.in_use() {
                 return Ok(());
             }

@@ -7,6 +7,7 @@
 
 mod active;
 pub mod blocks;
+mod buffer_pool;
 mod buffering;
 mod classify;
 pub mod clock;

@@ -86,6 +86,8 @@ pub(crate) enum Updated {
 struct Slot {
     path: Path,
     users: u32,
+    /// It is among `unused`.
+    listed: bool,
 }
 
 /// The paths of a shard, each with a count of its users.
@@ -93,7 +95,10 @@ struct Slot {
 pub(crate) struct Paths {
     slots: Vec<Slot>,
     by_path: HashMap<Path, u16>,
+    /// Slots that had no users when they were put here, each once.
     unused: Vec<u16>,
+    /// The slot that was acquired last.
+    last: u16,
     routes: HashMap<Address, Route>,
     limit: u16,
 }
@@ -104,6 +109,7 @@ impl Paths {
             slots: Vec::new(),
             by_path: HashMap::new(),
             unused: Vec::new(),
+            last: 0,
             routes: HashMap::new(),
             // The last number means "none yet".
             limit: limit.min(u16::MAX - 1),
@@ -117,11 +123,22 @@ impl Paths {
 
     /// The index of a path, one more user of it; `None` when the table is full.
     pub(crate) fn acquire(&mut self, path: Path) -> Option<u16> {
+        // Mostly it is the one that was asked for last: a router, or a load balancer.
+        let last = self.slots.get_mut(usize::from(self.last));
+        if let Some(slot) = last.filter(|slot| slot.path == path) {
+            slot.users += 1;
+            return Some(self.last);
+        }
         if let Some(&index) = self.by_path.get(&path) {
             self.slots[usize::from(index)].users += 1;
+            self.last = index;
             return Some(index);
         }
-        let slot = Slot { path, users: 1 };
+        let slot = Slot {
+            path,
+            users: 1,
+            listed: false,
+        };
         let index = if self.slots.len() < usize::from(self.limit) {
             self.slots.push(slot);
             self.slots.len() as u16 - 1
@@ -132,6 +149,7 @@ impl Paths {
             index
         };
         self.by_path.insert(path, index);
+        self.last = index;
         Some(index)
     }
 
@@ -148,7 +166,8 @@ impl Paths {
     pub(crate) fn release(&mut self, index: u16) {
         if let Some(slot) = self.slots.get_mut(usize::from(index)) {
             slot.users -= 1;
-            if slot.users == 0 {
+            if slot.users == 0 && !slot.listed {
+                slot.listed = true;
                 self.unused.push(index);
             }
         }
@@ -157,7 +176,9 @@ impl Paths {
     /// A path without users. One may be listed that was taken up again since.
     fn reusable(&mut self) -> Option<u16> {
         while let Some(index) = self.unused.pop() {
-            if self.slots[usize::from(index)].users == 0 {
+            let slot = &mut self.slots[usize::from(index)];
+            slot.listed = false;
+            if slot.users == 0 {
                 return Some(index);
             }
         }
@@ -243,6 +264,19 @@ mod tests {
         assert_eq!(paths.acquire(path(6)), Some(a));
         assert_eq!(paths.get(a), Some(&path(6)));
         assert_eq!(paths.users(), 2);
+    }
+
+    #[test]
+    fn a_path_that_comes_and_goes_is_listed_once() {
+        let mut paths = Paths::new(2);
+        for _ in 0..100 {
+            let a = paths.acquire(path(2)).unwrap();
+            paths.release(a);
+        }
+        assert_eq!(paths.unused.len(), 1);
+        let (b, c) = (paths.acquire(path(4)), paths.acquire(path(6)));
+        assert!(b.is_some() && c.is_some());
+        assert_eq!(paths.acquire(path(2)), None);
     }
 
     #[test]

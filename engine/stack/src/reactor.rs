@@ -241,7 +241,14 @@ impl Reactor {
     }
 
     /// Carries out what services asked for in callbacks: closing and aborting.
+    #[inline]
     pub(crate) fn settle(&mut self) {
+        if !self.core.closing.is_empty() || !self.core.failed.is_empty() {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
         while let Some(service) = self.core.failed.pop() {
             self.abort_all_of(service);
         }

@@ -112,7 +112,7 @@ impl Rope {
 
     /// Frees everything.
     pub fn clear(&mut self, pool: &mut BlockPool) {
-        for block in self.blocks.drain(..) {
+        while let Some(block) = self.blocks.pop_front() {
             if block != HOLE {
                 pool.give_back(block);
             }

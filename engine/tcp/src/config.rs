@@ -152,11 +152,8 @@ impl Default for Config {
 impl Config {
     /// The shift with which a window of `rcv_buf` octets fits the 16-bit field.
     pub(crate) fn receive_scale(&self) -> u8 {
-        let mut shift = 0;
-        while shift < 14 && (self.rcv_buf >> shift) > 0xffff {
-            shift += 1;
-        }
-        shift
+        let bits = u32::BITS - self.rcv_buf.leading_zeros();
+        bits.saturating_sub(16).min(14) as u8
     }
 
     /// The receive buffer after it doubled `steps` times.

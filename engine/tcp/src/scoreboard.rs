@@ -141,6 +141,12 @@ impl Scoreboard {
         self.sent.len() >= CAPACITY
     }
 
+    /// When the last segment left.
+    #[inline]
+    pub(crate) fn last_sent_at(&self) -> Option<Instant> {
+        self.sent.back().map(|sent| sent.at)
+    }
+
     /// The first octet in flight.
     pub(crate) fn first(&self) -> Option<SeqNumber> {
         self.sent.front().map(|sent| sent.start)

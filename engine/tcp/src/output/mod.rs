@@ -27,6 +27,9 @@ impl Connection {
     /// or be as good as lost on the way.
     pub fn poll_transmit(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         self.id.marks.set(Marks::PACED, false);
+        if self.has_nothing_to_send(tcp) {
+            return None;
+        }
         let plan = match self.id.state {
             State::Closed | State::Listen | State::TimeWait => None,
             State::SynSent | State::SynReceived => self.poll_syn(now, tcp),
@@ -40,6 +43,21 @@ impl Connection {
         };
         tcp.counters.out_segs += u64::from(plan.is_some());
         plan
+    }
+
+    /// True when none of the questions that [`poll_transmit`](Self::poll_transmit) asks can have an
+    /// answer, as after every segment that was sent: the short way to `None`.
+    #[inline]
+    fn has_nothing_to_send(&self, tcp: &Tcp) -> bool {
+        const DUE: u16 = Marks::SYN_DUE | Marks::PROBE_DUE;
+        let (rx, tx) = (&self.rx, &self.tx);
+        let quiet = !rx.ack_now && rx.duplicate_acks == 0 && !self.id.marks.has(DUE);
+        let all_sent = tx.snd_nxt == tx.snd_end && !self.id.state.fin_follows()
+            || tx.snd_nxt == tx.snd_end + 1;
+        let flight = tcp.flights.get(tx.flight);
+        quiet
+            && all_sent
+            && flight.is_none_or(|flight| flight.board.lost() == 0 && !flight.probe_due)
     }
 
     /// The options of a segment without SYN: timestamps, and what arrived out of order.

@@ -17,9 +17,11 @@ pub(crate) use tail::Probe;
 pub(crate) use timeout::{arm_timer, on_timeout, on_window_opened};
 pub(crate) use undo::Undo;
 
+use crate::cold::Cold;
 use crate::congestion::{Acked, Window};
 use crate::connection::Tcp;
 use crate::flight::{Flight, Frto, Phase, Timer};
+use crate::pool::Pool;
 use crate::record::{Connection, Marks};
 use crate::scoreboard::Delivered;
 use crate::segment::Segment;
@@ -54,6 +56,9 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
+    if is_end_of_untroubled(conn, flight, seg) {
+        return acknowledge_untroubled(conn, flight, seg, now, &mut tcp.cold);
+    }
     let Some(mut ack) = look_at(conn, seg, now, clock) else {
         return;
     };
@@ -92,11 +97,55 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
     if flight.phase == Phase::Recovery {
         reduce_in_proportion(conn, flight, &ack, newly_lost);
     } else if ack.advances && limited {
-        grow(conn, flight, &ack, repairing);
+        let mss = u32::from(conn.tx.mss);
+        let most = if repairing { mss } else { u32::MAX };
+        let octets = ack.delivered.octets.min(most);
+        grow(conn, flight, seg.ack, octets, ack.rtt, now);
     }
     if waited && flight.timer != Timer::Reordering {
         // The deadline was that of what seemed reordered: no timeout for the others.
         conn.tx.rto_deadline = now + conn.rto(&tcp.config);
+    }
+}
+
+/// Everything is acknowledged, and nothing was lost, sent again, reported or suspected meanwhile: what
+/// the record of the flight knows beyond that goes away with it.
+#[inline]
+fn is_end_of_untroubled(conn: &Connection, flight: &Flight, seg: &Segment) -> bool {
+    seg.ack == conn.tx.snd_nxt
+        && seg.options.sack.is_empty()
+        && flight.phase == Phase::Open
+        && !flight.is_scarred()
+        && flight.board.lost() == 0
+        && flight.board.sacked() == 0
+        && flight.undo.is_none()
+        && flight.guessed == 0
+}
+
+/// The short way for such a flight: the round trip of its last segment, and the window.
+fn acknowledge_untroubled(
+    conn: &mut Connection,
+    flight: &mut Flight,
+    seg: &Segment,
+    now: Instant,
+    cold: &mut Pool<Cold>,
+) {
+    let limited = is_limited(conn, flight);
+    let octets = conn.in_flight();
+    let rtt = flight.board.last_sent_at().map(|at| now.since(at));
+    flight.board.clear();
+    if let Some(rtt) = rtt {
+        conn.tx.rtt.sample(rtt);
+        conn.tx.backoff = 0;
+        if flight.rack.observe(rtt)
+            && let Some(cold) = cold.get_mut(conn.tx.cold)
+        {
+            cold.min_rtt = cold.min_rtt.min(rtt);
+        }
+    }
+    flight.delivery.on_ack(octets, seg.ack, &conn.tx, now);
+    if limited {
+        grow(conn, flight, seg.ack, octets, rtt, now);
     }
 }
 
@@ -319,20 +368,22 @@ fn reduce_in_proportion(
 }
 
 /// The window grows with what is acknowledged.
-fn grow(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>, repairing: bool) {
-    let mss = u32::from(conn.tx.mss);
+fn grow(
+    conn: &mut Connection,
+    flight: &mut Flight,
+    ack: SeqNumber,
+    octets: u32,
+    rtt: Option<Duration>,
+    now: Instant,
+) {
     let acked = Acked {
-        now: ack.now,
-        octets: if repairing {
-            ack.delivered.octets.min(mss)
-        } else {
-            ack.delivered.octets
-        },
-        ack: ack.seg.ack,
+        now,
+        octets,
+        ack,
         snd_nxt: conn.tx.snd_nxt,
-        rtt: ack.rtt,
+        rtt,
         srtt: Duration::from_micros(u64::from(conn.tx.rtt.srtt_us)),
-        mss,
+        mss: u32::from(conn.tx.mss),
     };
     flight
         .algorithm
