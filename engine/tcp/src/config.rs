@@ -42,7 +42,8 @@ pub struct Config {
     pub rto_min: Duration,
     /// Upper bound of the RTO, back-off included (RFC 6298 §2.4, §5.5).
     pub rto_max: Duration,
-    /// How long an acknowledgment may wait for company (RFC 9293 §3.8.6.3: below 0.5 s).
+    /// How long an acknowledgment may wait for company (RFC 9293 §3.8.6.3: below 0.5 s); zero
+    /// acknowledges every segment at once.
     pub delayed_ack: Duration,
     /// Segments at the start of a connection that are acknowledged without delay, so that the
     /// peer's slow start is not slowed down.

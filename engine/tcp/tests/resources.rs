@@ -438,3 +438,22 @@ fn a_window_update_ends_what_the_peer_held_back() {
     assert_eq!(pair.a.info().limit, Limit::Application);
     assert_eq!(pair.b.got.len(), 20_000);
 }
+
+//= rfc9293 3.8.6.3 SHLD-18
+#[test]
+fn without_a_delay_every_segment_is_acknowledged_at_once() {
+    let acks = |delayed_ack| {
+        let mut pair = Pair::established(Config {
+            delayed_ack,
+            quick_acks: 0,
+            ..Config::default()
+        });
+        for _ in 0..10 {
+            pair.a.send(b"x");
+            pair.run_for(15 * MS);
+        }
+        pair.sent(false).len()
+    };
+    assert_eq!(acks(Duration::ZERO), 10);
+    assert!(acks(40 * MS) < 6);
+}

@@ -6,6 +6,7 @@
 mod arrows;
 mod code;
 mod files;
+mod hot;
 mod markdown;
 mod requirements;
 mod sans_io;
@@ -59,6 +60,7 @@ pub fn check(root: &Path) -> Result<Vec<Finding>, String> {
         findings.extend(check_file(file));
     }
     findings.extend(markdown::check_links(root, &files));
+    findings.extend(hot::check(&files));
     Ok(findings)
 }
 

@@ -104,6 +104,8 @@ fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
         conn.rx.ack_now = true;
     } else if conn.rx.unacked > u32::from(conn.rx.rcv_mss.min(conn.tx.mss)) {
         conn.rx.ack_now = true;
+    } else if tcp.config.delayed_ack.is_zero() {
+        conn.rx.ack_now = true;
     } else if !conn.rx.ack_deadline.is_armed() {
         conn.rx.ack_deadline = now + tcp.config.delayed_ack;
     }
