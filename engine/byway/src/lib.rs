@@ -70,7 +70,7 @@ pub use byway_stack::{ConnOptions, SoftError};
 pub use byway_tcp::CongestionAlgorithm;
 pub use byway_tcp::effects::CloseReason;
 pub use byway_tcp::time;
-pub use byway_tcp::{Config as TcpConfig, Info};
+pub use byway_tcp::{Config as TcpConfig, Ecn, Info, KeepAlive, Limit, Recovery};
 pub use byway_wire::icmp::Kind as IcmpKind;
 pub use byway_wire::ip::Dscp;
 pub use byway_wire::{Address, Endpoint, FlowKey};

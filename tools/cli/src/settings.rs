@@ -1,6 +1,6 @@
 //! `--set key=value`: parameters of TCP and limits, by name.
 
-use byway::{CongestionAlgorithm, ConnOptions, Dscp, Limits, TcpConfig};
+use byway::{CongestionAlgorithm, ConnOptions, Dscp, Ecn, Limits, TcpConfig};
 use std::time::Duration;
 
 /// What can be set.
@@ -21,9 +21,10 @@ struct Key {
 const ON_OFF: &str = "on|off";
 const COUNT: &str = "a number";
 const CONGESTION: &str = "cubic|reno";
+const ECN: &str = "off|asked|on";
 
 /// Every key. Ranges are those in which TCP keeps its promises.
-static KEYS: [Key; 22] = [
+static KEYS: [Key; 26] = [
     Key {
         name: "rcv_buf",
         form: "octets, 4K to 1G",
@@ -33,6 +34,26 @@ static KEYS: [Key; 22] = [
         name: "snd_buf",
         form: "octets, 4K to 1G",
         set: |to, text| octets(text).map(|value| to.tcp.snd_buf = value),
+    },
+    Key {
+        name: "rcv_buf_initial",
+        form: "octets, 4K to 1G",
+        set: |to, text| octets(text).map(|value| to.tcp.rcv_buf_initial = value),
+    },
+    Key {
+        name: "snd_buf_initial",
+        form: "octets, 4K to 1G",
+        set: |to, text| octets(text).map(|value| to.tcp.snd_buf_initial = value),
+    },
+    Key {
+        name: "pacing",
+        form: ON_OFF,
+        set: |to, text| switch(text).map(|value| to.tcp.pacing = value),
+    },
+    Key {
+        name: "ecn",
+        form: ECN,
+        set: |to, text| ecn(text).map(|value| to.tcp.ecn = value),
     },
     Key {
         name: "window_scaling",
@@ -188,6 +209,14 @@ impl Settings {
         match name {
             "rcv_buf" => format!("{}K", tcp.rcv_buf / 1024),
             "snd_buf" => format!("{}K", tcp.snd_buf / 1024),
+            "rcv_buf_initial" => format!("{}K", tcp.rcv_buf_initial / 1024),
+            "snd_buf_initial" => format!("{}K", tcp.snd_buf_initial / 1024),
+            "pacing" => on(tcp.pacing),
+            "ecn" => match tcp.ecn {
+                Ecn::Off => "off".to_owned(),
+                Ecn::WhenAsked => "asked".to_owned(),
+                Ecn::On => "on".to_owned(),
+            },
             "window_scaling" => on(tcp.window_scaling),
             "timestamps" => on(tcp.timestamps),
             "sack" => on(tcp.sack),
@@ -222,6 +251,15 @@ fn congestion(text: &str) -> Option<CongestionAlgorithm> {
     match text {
         "cubic" => Some(CongestionAlgorithm::Cubic),
         "reno" => Some(CongestionAlgorithm::Reno),
+        _ => None,
+    }
+}
+
+fn ecn(text: &str) -> Option<Ecn> {
+    match text {
+        "off" => Some(Ecn::Off),
+        "asked" => Some(Ecn::WhenAsked),
+        "on" => Some(Ecn::On),
         _ => None,
     }
 }
@@ -297,6 +335,7 @@ mod tests {
                 ON_OFF if Settings::default().show(key.name) == "on" => "off",
                 ON_OFF => "on",
                 CONGESTION => "reno",
+                ECN => "on",
                 form if form.starts_with("octets") => "8K",
                 form if form.starts_with("time") => "123ms",
                 _ => "17",
