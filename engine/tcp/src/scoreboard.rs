@@ -2,6 +2,7 @@
 
 use crate::time::Instant;
 use byway_wire::{SeqLen, SeqNumber};
+use core::ops::ControlFlow;
 use std::collections::VecDeque;
 
 /// Segments in flight at most; more wait for an acknowledgment. Bounds memory where segments are
@@ -269,11 +270,25 @@ impl Scoreboard {
     /// Takes segments as lost where `judge` says so; a retransmission is lost with its segment.
     /// Returns the octets newly lost.
     pub(crate) fn mark_lost(&mut self, mut judge: impl FnMut(&Sent) -> bool) -> u32 {
+        self.mark_lost_until(|sent| ControlFlow::Continue(judge(sent)))
+    }
+
+    /// As [`mark_lost`](Self::mark_lost), up to where `judge` breaks off: what comes behind is not
+    /// looked at.
+    pub(crate) fn mark_lost_until(
+        &mut self,
+        mut judge: impl FnMut(&Sent) -> ControlFlow<(), bool>,
+    ) -> u32 {
         let mut newly = 0;
         for sent in &mut self.sent {
             let hopeless = sent.facts.has(Facts::LOST) && !sent.facts.has(Facts::RESENT);
-            if sent.facts.has(Facts::SACKED) || hopeless || !judge(sent) {
+            if sent.facts.has(Facts::SACKED) || hopeless {
                 continue;
+            }
+            match judge(sent) {
+                ControlFlow::Break(()) => break,
+                ControlFlow::Continue(false) => continue,
+                ControlFlow::Continue(true) => {}
             }
             let len = sent.len();
             if sent.facts.has(Facts::RESENT) {

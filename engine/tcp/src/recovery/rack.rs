@@ -8,6 +8,7 @@ use crate::rtt::Rtt;
 use crate::scoreboard::{Scoreboard, Sent};
 use crate::time::{Duration, Instant};
 use byway_wire::SeqNumber;
+use core::ops::ControlFlow;
 
 /// Recoveries for which a wider reordering window is kept (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
@@ -137,20 +138,23 @@ impl Rack {
         };
         let patience = self.rtt + late;
         let mut wait = Duration::ZERO;
-        let newly = board.mark_lost(|sent| {
+        let newly = board.mark_lost_until(|sent| {
             // A turn sends everything at one time. Among first transmissions the sequence tells
             // the order; a copy sent in that turn says nothing.
             let same_turn = latest_at == sent.at && !sent.was_resent();
             let sent_before = latest_at > sent.at || (same_turn && latest_end.after(sent.end()));
+            if !sent_before && !sent.was_resent() {
+                // Whatever has a higher number left later still, the first time and again.
+                return ControlFlow::Break(());
+            }
             if !sent_before {
-                return false;
+                return ControlFlow::Continue(false);
             }
             let deadline = sent.at + patience;
-            if deadline <= now {
-                return true;
+            if deadline > now {
+                wait = wait.max(deadline.since(now));
             }
-            wait = wait.max(deadline.since(now));
-            false
+            ControlFlow::Continue(deadline <= now)
         });
         (newly, wait)
     }
