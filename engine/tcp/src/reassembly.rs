@@ -70,6 +70,11 @@ impl Reassembly {
         Some((from, range.end.min(end).offset_from(from)))
     }
 
+    /// Something arrived out of order and waits.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.len > 0
+    }
+
     /// These octets arrived twice: the next acknowledgment tells.
     pub(crate) fn note_repeated(&mut self, start: SeqNumber, len: SeqLen) {
         self.repeated = Some(SackBlock {

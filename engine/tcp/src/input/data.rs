@@ -84,9 +84,14 @@ pub(super) fn in_order(
 //= rfc5681 3.2 S3.2-2
 fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
     conn.rx.ack_now = true;
+    let quick = tcp.config.quick_acks;
     let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) else {
         return;
     };
+    // Its window is small now: every acknowledgment that waits for company holds it back.
+    if held.has_ranges() {
+        conn.rx.quick_acks = conn.rx.quick_acks.max(quick);
+    }
     fx.ready = held.advance(conn.rx.rcv_nxt);
     conn.rx.rcv_nxt += fx.ready;
     conn.release_reassembly_if_empty(tcp);
