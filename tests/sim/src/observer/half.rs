@@ -155,6 +155,8 @@ impl Half {
                     theirs: self.theirs,
                     received: self.received.clone(),
                     timestamps: std::mem::take(&mut self.timestamps),
+                    // What it has just heard is the SYN that it answers, perhaps twice.
+                    silence: self.silence,
                     ..Self::default()
                 };
             }
