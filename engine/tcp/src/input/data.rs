@@ -104,12 +104,12 @@ fn fill_gap(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
 //= rfc5681 4.2 S4.2-1 S4.2-2 S4.2-3
 fn schedule_ack(conn: &mut Connection, taken: u32, now: Instant, tcp: &Tcp) {
     conn.rx.unacked += taken;
+    let full = u32::from(conn.rx.rcv_mss.min(conn.tx.mss));
+    let enough = conn.rx.unacked > full || tcp.config.delayed_ack.is_zero();
     if conn.rx.quick_acks > 0 {
         conn.rx.quick_acks -= 1;
         conn.rx.ack_now = true;
-    } else if conn.rx.unacked > u32::from(conn.rx.rcv_mss.min(conn.tx.mss)) {
-        conn.rx.ack_now = true;
-    } else if tcp.config.delayed_ack.is_zero() {
+    } else if enough {
         conn.rx.ack_now = true;
     } else if !conn.rx.ack_deadline.is_armed() {
         conn.rx.ack_deadline = now + tcp.config.delayed_ack;
