@@ -1,5 +1,6 @@
 //! What a result depends on besides the program: kernel, processor, its mitigations, interfaces.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -166,29 +167,11 @@ fn field(text: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.trim().to_owned())
 }
 
-/// Seconds since 1970 as `2026-11-23 14:05 UTC`.
+/// Seconds since 1970 as `2026-11-23 14:05 UTC`; what is beyond the year 9999 is taken for 1970.
 pub(crate) fn utc(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Gregorian calendar from days, counted from 1 March of year 0, so that the leap day is last.
-    let days = days + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!(
-        "{year}-{month:02}-{day:02} {:02}:{:02} UTC",
-        second / 3600,
-        second % 3600 / 60
-    )
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let date = Timestamp::from_second(seconds).unwrap_or_default();
+    date.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 #[cfg(test)]

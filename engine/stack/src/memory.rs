@@ -47,6 +47,12 @@ impl MemoryPort {
         )
     }
 
+    /// A wire with one end, which receives what it sends.
+    pub fn looped(chunks: u32) -> Self {
+        let lane = Rc::default();
+        Self::new(chunks, Rc::clone(&lane), lane)
+    }
+
     fn new(chunks: u32, outgoing: Rc<RefCell<Lane>>, incoming: Rc<RefCell<Lane>>) -> Self {
         Self {
             outgoing,
@@ -228,6 +234,17 @@ mod tests {
         assert!(send(&mut a, &[1]) && send(&mut b, &[2]));
         balanced(&a);
         balanced(&b);
+    }
+
+    #[test]
+    fn a_wire_with_one_end_gives_back_what_is_sent() {
+        let mut port = MemoryPort::looped(8);
+        for round in 0..100u8 {
+            assert!(send(&mut port, &[round; 60]) && send(&mut port, &[round; 61]));
+            assert_eq!(receive(&mut port), [vec![round; 60], vec![round; 61]]);
+            port.tx_commit();
+            assert_eq!(balanced(&port).free, 8);
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ counters! {
     /// Segments sent, retransmissions included.
     out_segs => "TcpOutSegs",
     /// Segments sent again.
+    //= rfc6928 12 S12-2
     retrans_segs => "TcpRetransSegs",
     /// Resets sent.
     out_rsts => "TcpOutRsts",

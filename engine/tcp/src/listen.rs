@@ -57,7 +57,7 @@ impl Tcp {
     /// A SYN for a listener: the entry to keep, whose [`SynEntry::syn_ack`] is to be sent.
     /// `mss` is what fits the path. The caller has checked that the segment is a SYN without ACK,
     /// RST or FIN.
-    //= rfc9293 3.10.7.2
+    //= rfc9293 3.10.7.2 S3.10.7.2-2
     pub fn accept_syn(&mut self, flow: FlowKey, seg: &Segment, mss: u16, now: Instant) -> SynEntry {
         self.counters.in_segs += 1;
         SynEntry {
@@ -73,7 +73,8 @@ impl Tcp {
     }
 
     /// The answer to a segment that belongs to no connection: a reset, except to a reset.
-    //= rfc9293 3.10.7.1
+    //= rfc9293 3.10.7.1 S3.10.7.1-1
+    //= rfc9293 3.10.7.2 S3.10.7.2-1
     pub fn reset_for(&mut self, seg: &Segment) -> Option<Plan> {
         if seg.flags.contains(Flags::RST) {
             return None;
@@ -197,7 +198,7 @@ impl SynEntry {
     }
 
     /// A segment arrives for SYN-RECEIVED.
-    //= rfc9293 3.10.7.4
+    //= rfc9293 3.10.7.4 S3.10.7.4-6
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
         if self.is_syn_again(seg) && !asks_for_ecn(seg.flags) {
             // The first one may have been dropped for asking.
@@ -210,6 +211,9 @@ impl SynEntry {
         verdict
     }
 
+    //= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-2 S3.10.7.4-5 S3.10.7.4-6
+    //= rfc7323 5.3 S5.3-1
+    //= rfc7323 3.2 S3.2-4
     fn judge(&self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> SynVerdict {
         let in_window = self.in_window(seg, tcp);
         if seg.flags.contains(Flags::RST) {
@@ -247,6 +251,7 @@ impl SynEntry {
     }
 
     /// The window that the SYN-ACK offered; a segment without length may sit on its right edge.
+    //= rfc9293 3.10.7.4 S3.10.7.4-1
     fn in_window(&self, seg: &Segment, tcp: &Tcp) -> bool {
         let window = tcp.config.syn_window();
         let starts = seg.seq.offset_from(self.irs + 1);
@@ -258,7 +263,7 @@ impl SynEntry {
     }
 
     /// RFC 5961 §3: exactly at RCV.NXT it counts, elsewhere in the window it is challenged.
-    //= rfc9293 3.10.7.4 MUST-11
+    //= rfc9293 3.10.7.4 MUST-11 S3.10.7.4-4
     //= rfc5961 3.2 S3.2-1 S3.2-2 S3.2-3
     fn on_reset(&self, seg: &Segment, in_window: bool, now: Instant, tcp: &mut Tcp) -> SynVerdict {
         if seg.seq == self.irs + 1 {
@@ -273,6 +278,7 @@ impl SynEntry {
         SynVerdict::Drop(DropReason::ResetOutOfWindow)
     }
 
+    //= rfc5961 7 S7-1
     fn challenge(&self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         if !tcp.may_challenge(now) {
             return None;
@@ -299,6 +305,8 @@ impl SynEntry {
     }
 
     /// The deadline may have passed: sends the SYN-ACK again, at doubling intervals.
+    //= rfc9293 3.8.3 MUST-22
+    //= rfc6298 5 S5-6
     pub fn on_timeout(&mut self, now: Instant, tcp: &mut Tcp) -> SynTimeout {
         if now < self.deadline {
             return SynTimeout::Early;
@@ -318,6 +326,7 @@ impl SynEntry {
 impl Connection {
     /// The connection that a half-open entry becomes when its peer answered. It is in SYN-RECEIVED
     /// until it is given the segment that was judged [`SynVerdict::Accept`].
+    //= rfc6298 3 S3-1
     pub fn accept(entry: &SynEntry, now: Instant, tcp: &mut Tcp) -> Self {
         let mut conn = Self::blank(
             entry.flow,

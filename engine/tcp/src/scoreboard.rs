@@ -21,7 +21,7 @@ impl Facts {
     /// A retransmission of it is on its way.
     const RESENT: u8 = 1 << 2;
     /// It was retransmitted at some time.
-    //= rfc8985 4 S4-3
+    //= rfc8985 6.1 S6.1-1
     const EVER_RESENT: u8 = 1 << 3;
     /// Its last octet is our FIN.
     const FIN: u8 = 1 << 4;

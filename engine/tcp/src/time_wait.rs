@@ -64,7 +64,7 @@ impl TimeWait {
     }
 
     /// A segment arrives in TIME-WAIT.
-    //= rfc9293 3.10.7.4
+    //= rfc9293 3.10.7.4 S3.10.7.4-12
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> TimeWaitVerdict {
         let verdict = self.judge(seg, now, tcp);
         // A SYN that begins anew is counted where it begins.
@@ -73,6 +73,9 @@ impl TimeWait {
         verdict
     }
 
+    //= rfc9293 3.10.7.4 S3.10.7.4-2 S3.10.7.4-12
+    //= rfc9293 3.6.1 MAY-2
+    //= rfc5961 7 S7-1
     fn judge(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp) -> TimeWaitVerdict {
         if seg.flags.contains(Flags::RST) {
             //= rfc1337 3 S3-1

@@ -208,6 +208,7 @@ fn a_spurious_timeout_is_taken_back() {
 //= rfc6675 5 S5-1 S5-2 S5-3
 //= rfc2018 5 S5-2
 //= rfc5681 4.3 S4.3-1 S4.3-2
+//= rfc6928 12 S12-2
 #[test]
 fn many_losses_in_one_window_are_repaired_in_one_recovery() {
     let mut pair = Pair::established(Config::default());

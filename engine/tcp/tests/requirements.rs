@@ -805,7 +805,7 @@ fn the_first_two_duplicates_let_new_segments_out() {
 }
 
 //= rfc6582 4 S4-1
-//= rfc2018 5.1 S5.1-1
+//= rfc2018 5 S5-3
 //= rfc2018 8 S8-1
 #[test]
 fn a_timeout_ends_fast_recovery_and_begins_at_the_left_edge() {

@@ -127,7 +127,7 @@ fn the_allowance_for_reordering_grows_once_a_round_trip() {
 }
 
 //= rfc8985 6.2 S6.2-2
-//= rfc8985 4 S4-3
+//= rfc8985 6.1 S6.1-1
 #[test]
 fn a_copy_that_may_be_the_original_does_not_hide_what_else_arrived() {
     let config = Config {
@@ -223,7 +223,7 @@ fn a_report_right_after_a_probe_is_of_the_original() {
 //= rfc6675 5 S5-1 S5-3
 //= rfc6675 4 S4-2
 //= rfc5681 3.2 S3.2-11
-//= rfc2018 6 S6-1
+//= rfc2018 5.1 S5.1-1
 #[test]
 fn the_window_shrinks_in_proportion_to_what_is_delivered() {
     let (mut pair, ack) = in_flight(reno(), 10, 1448);
@@ -327,7 +327,7 @@ fn what_is_held_is_not_sent_again() {
     assert_eq!(offsets, [0, 2, 3, 6]);
 }
 
-//= rfc2018 5.1 S5.1-1
+//= rfc2018 5 S5-3
 //= rfc6675 5.1 S5.1-1 S5.1-2
 #[test]
 fn after_a_timeout_a_peer_that_took_its_reports_back_is_sent_everything() {

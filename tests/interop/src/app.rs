@@ -76,6 +76,20 @@ pub struct Outcome {
     pub closed: Option<CloseReason>,
 }
 
+impl Outcome {
+    /// All that it had to send went out, all that it expected came in, and both directions were
+    /// closed properly.
+    pub const fn finished(sent: usize, received: usize) -> Self {
+        Self {
+            sent,
+            received,
+            wrong_at: None,
+            peer_closed: true,
+            closed: Some(CloseReason::Finished),
+        }
+    }
+}
+
 /// An [`App`] that its service and its test look at.
 pub type Shared = Arc<Mutex<App>>;
 

@@ -9,7 +9,6 @@
 mod app;
 mod byway_end;
 mod kernel_end;
-mod loopback;
 mod lwip_end;
 mod smol_end;
 mod wire;
@@ -18,11 +17,10 @@ mod world;
 pub use app::{App, Ends, Outcome, Reads, Script, Shared, Starts};
 pub use byway_end::{Talk, Tuning};
 pub use kernel_end::converse;
-pub use loopback::LoopPort;
 pub use lwip_end::LwipPeer;
 pub use smol_end::{SmolOptions, SmolPeer, smoltcp_seed};
 pub use wire::{IpWire, Seen};
-pub use world::{Case, Opener, Peer, Time, World};
+pub use world::{Case, Opener, Peer, Time, World, assert_finished};
 
 use byway_wire::ethernet::MacAddr;
 use byway_wire::{Address, Endpoint};

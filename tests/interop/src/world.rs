@@ -62,6 +62,16 @@ impl Case {
     }
 }
 
+/// Both sides got everything, and closed properly.
+///
+/// # Panics
+/// When they did not.
+pub fn assert_finished<C: Time, P: Peer>(case: &Case, world: &World<C, P>) {
+    let (near, far) = (case.byway.octets, case.peer.octets);
+    let expected = [Outcome::finished(near, far), Outcome::finished(far, near)];
+    assert_eq!(world.outcomes(), expected, "{case:?}");
+}
+
 /// A TCP of others.
 pub trait Peer {
     /// Does what there is to do; true when there was something.

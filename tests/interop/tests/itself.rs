@@ -9,17 +9,16 @@ use byway_stack::Shard;
 use byway_stack::clock::ManualClock;
 use byway_stack::fault::{FaultPort, Faults};
 use byway_stack::mailbox::Command;
+use byway_stack::memory::MemoryPort;
 use byway_stack::path::PathUpdate;
 use byway_tcp::effects::CloseReason;
 use byway_tcp::time::Duration;
-use byway_test_interop::{
-    App, Ends, Family, LoopPort, Outcome, PORT, Script, Shared, Talk, Tuning, mac,
-};
+use byway_test_interop::{App, Ends, Family, Outcome, PORT, Script, Shared, Talk, Tuning, mac};
 
 const MIB: usize = 1 << 20;
 const LOCAL_PORT: u16 = 5000;
 
-type Alone = Shard<FaultPort<LoopPort, ManualClock>, ManualClock>;
+type Alone = Shard<FaultPort<MemoryPort, ManualClock>, ManualClock>;
 
 struct Loop {
     clock: ManualClock,
@@ -30,7 +29,12 @@ struct Loop {
 impl Loop {
     fn new(family: Family, faults: &Faults, seed: u64) -> Self {
         let clock = ManualClock::default();
-        let port = FaultPort::new(LoopPort::new(4096), clock.clone(), faults.clone(), seed);
+        let port = FaultPort::new(
+            MemoryPort::looped(4096),
+            clock.clone(),
+            faults.clone(),
+            seed,
+        );
         let tuning = Tuning {
             seed,
             ..Tuning::default()
@@ -81,13 +85,7 @@ impl Loop {
 }
 
 fn assert_finished(app: &Shared, octets: (usize, usize)) {
-    let expected = Outcome {
-        sent: octets.0,
-        received: octets.1,
-        wrong_at: None,
-        peer_closed: true,
-        closed: Some(CloseReason::Finished),
-    };
+    let expected = Outcome::finished(octets.0, octets.1);
     assert_eq!(App::lock(app).outcome(), &expected);
 }
 

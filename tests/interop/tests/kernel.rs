@@ -84,23 +84,13 @@ fn talk(lab: &LabGuard, to: SocketAddr, byway: &Script, kernel: &Script) -> [Out
     [near, App::lock(&far).outcome().clone()]
 }
 
-fn finished(sent: usize, received: usize) -> Outcome {
-    Outcome {
-        sent,
-        received,
-        wrong_at: None,
-        peer_closed: true,
-        closed: Some(CloseReason::Finished),
-    }
-}
-
 fn talks_and_finishes(test: &str, pairs: &[(Script, Script)]) {
     let Some(lab) = lab(test) else { return };
     for to in endpoints() {
         for (byway, kernel) in pairs {
             let outcomes = talk(&lab, to, byway, kernel);
             let (near, far) = (byway.octets, kernel.octets);
-            let expected = [finished(near, far), finished(far, near)];
+            let expected = [Outcome::finished(near, far), Outcome::finished(far, near)];
             assert_eq!(outcomes, expected, "{to} {byway:?} {kernel:?}");
         }
     }
@@ -196,7 +186,7 @@ fn socat_echoes_ten_mebibytes() {
         let outcome = finish(start(&lab, to, &app), &app);
         socat.kill().ok();
         socat.wait().ok();
-        assert_eq!(outcome, finished(10 * MIB, 10 * MIB), "{to}");
+        assert_eq!(outcome, Outcome::finished(10 * MIB, 10 * MIB), "{to}");
     }
 }
 

@@ -7,7 +7,7 @@ use byway_stack::fault::Faults;
 use byway_tcp::effects::CloseReason;
 use byway_tcp::time::Duration;
 use byway_test_interop::{
-    Case, Ends, Family, LwipPeer, Opener, Outcome, Reads, Script, Starts, World,
+    Case, Ends, Family, LwipPeer, Opener, Reads, Script, Starts, World, assert_finished,
 };
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -32,19 +32,6 @@ fn run(case: &Case) -> Lwip {
         panic!("{case:?}: {wrong}");
     }
     world
-}
-
-fn assert_finished(case: &Case, world: &Lwip) {
-    let finished = |sent, received| Outcome {
-        sent,
-        received,
-        wrong_at: None,
-        peer_closed: true,
-        closed: Some(CloseReason::Finished),
-    };
-    let (near, far) = (case.byway.octets, case.peer.octets);
-    let expected = [finished(near, far), finished(far, near)];
-    assert_eq!(world.outcomes(), expected, "{case:?}");
 }
 
 fn each(byway: &Script, peer: &Script) -> [Case; 2] {

@@ -6,8 +6,8 @@ use byway_stack::fault::Faults;
 use byway_tcp::effects::CloseReason;
 use byway_tcp::time::{Duration, Instant};
 use byway_test_interop::{
-    Case, Ends, Family, Opener, Outcome, Reads, Script, SmolOptions, SmolPeer, Starts, World,
-    smoltcp_seed,
+    Case, Ends, Family, Opener, Reads, Script, SmolOptions, SmolPeer, Starts, World,
+    assert_finished, smoltcp_seed,
 };
 use smoltcp::socket::tcp::CongestionControl;
 
@@ -32,20 +32,6 @@ fn run(case: &Case, options: &SmolOptions) -> Smol {
         panic!("{case:?}: {wrong}");
     }
     world
-}
-
-/// Both sides got everything, and closed properly.
-fn assert_finished(case: &Case, world: &Smol) {
-    let finished = |sent, received| Outcome {
-        sent,
-        received,
-        wrong_at: None,
-        peer_closed: true,
-        closed: Some(CloseReason::Finished),
-    };
-    let (near, far) = (case.byway.octets, case.peer.octets);
-    let expected = [finished(near, far), finished(far, near)];
-    assert_eq!(world.outcomes(), expected, "{case:?}");
 }
 
 /// Every family with every opener.

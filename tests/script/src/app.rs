@@ -2,8 +2,8 @@
 
 use crate::packet::octet;
 use crate::script::{Check, Failure};
-use byway_stack::Service;
 use byway_stack::context::{ConnId, Context};
+use byway_stack::{Service, SoftError};
 use byway_tcp::effects::CloseReason;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -23,6 +23,8 @@ struct Conn {
     wrong: Option<u64>,
     peer_closed: bool,
     closed: Option<CloseReason>,
+    /// The soft error that the service was told of last, or that the connection ended with.
+    soft: Option<SoftError>,
 }
 
 /// The state of the application.
@@ -54,6 +56,7 @@ impl App {
             wrong: None,
             peer_closed: false,
             closed: None,
+            soft: None,
         });
         self.conns.len() - 1
     }
@@ -74,6 +77,11 @@ impl App {
 
     pub(crate) fn current_id(&self) -> Result<ConnId, String> {
         self.current().map(|conn| conn.id)
+    }
+
+    /// The soft error that the service was told of last, or that the connection ended with.
+    pub(crate) fn soft_error(&self) -> Result<Option<SoftError>, String> {
+        self.current().map(|conn| conn.soft)
     }
 
     /// The connection that was made last.
@@ -202,6 +210,13 @@ impl Service for Tester {
     fn on_closed(&mut self, conn: &mut Context<'_>, reason: CloseReason) {
         if let Some(known) = self.0.borrow_mut().find(conn.id()) {
             known.closed = Some(reason);
+            known.soft = conn.soft_error();
+        }
+    }
+
+    fn on_soft_error(&mut self, conn: &mut Context<'_>, error: SoftError) {
+        if let Some(known) = self.0.borrow_mut().find(conn.id()) {
+            known.soft = Some(error);
         }
     }
 

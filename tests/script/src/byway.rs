@@ -1,7 +1,9 @@
 //! Byway under test: a whole shard on a wire in memory, in virtual time.
 
 use crate::app::{App, Tester};
-use crate::script::{Call, Check, Congestion, Ecn, Settings, State};
+use crate::script::{
+    Buffer, Call, Check, Congestion, Ecn, Figure, IcmpKind, NO_THRESHOLD, Settings,
+};
 use crate::seen::framed;
 use crate::subject::{LISTENING, Subject, addresses};
 use byway_stack::clock::ManualClock;
@@ -10,11 +12,12 @@ use byway_stack::mailbox::Command;
 use byway_stack::memory::MemoryPort;
 use byway_stack::path::PathUpdate;
 use byway_stack::port::Port;
-use byway_stack::{Shard, ShardConfig};
+use byway_stack::{Shard, ShardConfig, SoftError};
 use byway_tcp::time::Instant;
-use byway_tcp::{CongestionAlgorithm, KeepAlive, Secrets};
+use byway_tcp::{CongestionAlgorithm, Info, KeepAlive, Secrets, State};
 use byway_wire::Endpoint;
 use byway_wire::ethernet::{HEADER_LEN, MacAddr};
+use byway_wire::icmp::Kind;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -221,24 +224,42 @@ impl Byway {
     }
 
     fn state_of(&mut self, id: ConnId) -> Result<Option<State>, String> {
-        use byway_tcp::State as Tcp;
         let state = self.ask(move |ctx| {
             let there = ctx.select(id);
             ctx.info().filter(|_| there).map(|info| info.state)
         })?;
-        Ok(state.and_then(|state| {
-            Some(match state {
-                Tcp::Closed | Tcp::Listen | Tcp::TimeWait => return None,
-                Tcp::SynSent => State::SynSent,
-                Tcp::SynReceived => State::SynReceived,
-                Tcp::Established => State::Established,
-                Tcp::FinWait1 => State::FinWait1,
-                Tcp::FinWait2 => State::FinWait2,
-                Tcp::CloseWait => State::CloseWait,
-                Tcp::Closing => State::Closing,
-                Tcp::LastAck => State::LastAck,
-            })
-        }))
+        // What is over may live on as another kind of record.
+        Ok(state.filter(|state| !matches!(state, State::Closed | State::TimeWait)))
+    }
+
+    fn check_soft_error(&mut self, wanted: Option<IcmpKind>) -> Result<(), String> {
+        let told = self.app.borrow().soft_error()?;
+        // What the service was told, and what it can ask for as long as it holds.
+        let holds = self.on(|ctx| ctx.soft_error()).unwrap_or(told);
+        let wanted = match wanted {
+            Some(kind) => Some(soft_error(kind, self.settings.v6)?),
+            None => None,
+        };
+        if holds == wanted && (wanted.is_none() || told == wanted) {
+            return Ok(());
+        }
+        Err(format!(
+            "the service was told {told:?}, and {holds:?} holds"
+        ))
+    }
+
+    fn check_info(&mut self, of: Figure, least: u64, most: u64) -> Result<(), String> {
+        let info = self.on(|ctx| ctx.info())?;
+        let info = info.ok_or("the connection is gone")?;
+        of.compare(figure(&info, of), least, most)
+    }
+
+    fn check_writable(&mut self, wanted: bool) -> Result<(), String> {
+        let space = self.on(|ctx| ctx.send_space())?;
+        if (space > 0) == wanted {
+            return Ok(());
+        }
+        Err(format!("there is room for {space} octets"))
     }
 }
 
@@ -293,6 +314,7 @@ impl Subject for Byway {
             Call::Nagle(on) => self.on(move |ctx| ctx.set_nagle(on)),
             Call::Cork(on) => self.on(move |ctx| ctx.set_cork(on)),
             Call::KeepAlive(on) => self.on(move |ctx| ctx.set_keep_alive(on)),
+            Call::Linger(limit) => self.on(move |ctx| ctx.set_linger(limit)),
         }
     }
 
@@ -325,6 +347,9 @@ impl Subject for Byway {
                     Err(format!("the state is {}", state.name()))
                 }
             }
+            Check::Writable(wanted) => self.check_writable(wanted),
+            Check::SoftError(wanted) => self.check_soft_error(wanted),
+            Check::Info(figure, least, most) => self.check_info(figure, least, most),
             check => self.app.borrow().check(check),
         }
     }
@@ -343,6 +368,50 @@ impl Subject for Byway {
             share + Duration::from_millis(1),
             share + Duration::from_millis(2),
         )
+    }
+}
+
+/// What a service is told when such an error arrives.
+fn soft_error(kind: IcmpKind, v6: bool) -> Result<SoftError, String> {
+    let (kind, code) = match (kind, v6) {
+        (IcmpKind::NetUnreachable, _) => (Kind::Unreachable, 0),
+        (IcmpKind::HostUnreachable, false) => (Kind::Unreachable, 1),
+        (IcmpKind::ProtocolUnreachable, false) => (Kind::Unreachable, 2),
+        (IcmpKind::PortUnreachable, false) | (IcmpKind::HostUnreachable, true) => {
+            (Kind::Unreachable, 3)
+        }
+        (IcmpKind::PortUnreachable, true) => (Kind::Unreachable, 4),
+        (IcmpKind::Prohibited, false) => (Kind::Unreachable, 13),
+        (IcmpKind::Prohibited, true) => (Kind::Unreachable, 1),
+        (IcmpKind::ProtocolUnreachable, true) => (Kind::ParameterProblem, 1),
+        (IcmpKind::TimeExceeded, _) => (Kind::TimeExceeded, 0),
+        (IcmpKind::TooBig(_) | IcmpKind::SourceQuench, _) => {
+            return Err("nobody is told of this".to_owned());
+        }
+    };
+    Ok(SoftError { kind, code })
+}
+
+/// A figure of a snapshot; times in microseconds.
+fn figure(info: &Info, figure: Figure) -> u64 {
+    let micros = |time: Duration| time.as_micros() as u64;
+    match figure {
+        Figure::Srtt => micros(info.srtt),
+        Figure::RttVar => micros(info.rttvar),
+        Figure::MinRtt => micros(info.min_rtt.unwrap_or_default()),
+        Figure::Rto => micros(info.rto),
+        Figure::BackOff => u64::from(info.backoff),
+        Figure::Cwnd => u64::from(info.cwnd),
+        Figure::Ssthresh if info.ssthresh == u32::MAX => NO_THRESHOLD,
+        Figure::Ssthresh => u64::from(info.ssthresh),
+        Figure::Mss => u64::from(info.mss),
+        Figure::InFlight => u64::from(info.in_flight),
+        Figure::Sacked => u64::from(info.sacked),
+        Figure::Lost => u64::from(info.lost),
+        Figure::Unsent => u64::from(info.unsent),
+        Figure::Resent => u64::from(info.segments_resent),
+        Figure::Acknowledged => info.octets_acknowledged,
+        Figure::Received => info.octets_received,
     }
 }
 
@@ -371,10 +440,22 @@ fn config(settings: &Settings, origin: Origin, start: Instant) -> ShardConfig {
         syn_retries,
         syn_ack_retries,
         retries,
+        not_sent_low_water,
+        pacing,
+        challenge_acks,
         ..
     } = *settings;
-    tcp.rcv_buf = receive_buffer.unwrap_or(tcp.rcv_buf);
-    tcp.snd_buf = send_buffer.unwrap_or(tcp.snd_buf);
+    if let Some(Buffer { initial, most }) = receive_buffer {
+        tcp.rcv_buf = most;
+        tcp.rcv_buf_initial = initial.unwrap_or(tcp.rcv_buf_initial);
+    }
+    if let Some(Buffer { initial, most }) = send_buffer {
+        tcp.snd_buf = most;
+        tcp.snd_buf_initial = initial.unwrap_or(tcp.snd_buf_initial);
+    }
+    tcp.not_sent_low_water = not_sent_low_water.unwrap_or(tcp.not_sent_low_water);
+    tcp.pacing = pacing.unwrap_or(tcp.pacing);
+    tcp.challenge_acks = challenge_acks.unwrap_or(tcp.challenge_acks);
     tcp.window_scaling = settings.window_scaling;
     tcp.timestamps = settings.timestamps;
     tcp.sack = settings.sack;

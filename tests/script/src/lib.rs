@@ -13,6 +13,7 @@ mod numbers;
 mod packet;
 pub mod parse;
 mod parse_segment;
+mod repeat;
 pub mod run;
 pub mod script;
 mod seen;

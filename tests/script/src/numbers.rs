@@ -1,8 +1,8 @@
 //! What the numbers of a script are on the wire.
 
 use crate::packet::{Wire, octet, place};
-use crate::parse_segment::SYN;
-use crate::script::{Inject, InjectOption, Number};
+use crate::parse_segment::{RST, SYN};
+use crate::script::{Acknowledged, Inject, InjectOption, Number};
 use crate::seen::Seen;
 use std::time::Duration;
 
@@ -28,6 +28,18 @@ pub(crate) struct Numbers {
     first_time: u32,
     peer_offers: bool,
     we_offer: bool,
+    /// Behind the last octet that the tested side sent.
+    sent_end: u32,
+    /// What is asked of the next initial sequence number of the tested side.
+    wanted: Option<Beyond>,
+}
+
+/// How far a new initial sequence number must lie beyond an old one, at least and at most.
+#[derive(Clone, Copy, Debug)]
+struct Beyond {
+    old: u32,
+    least: i64,
+    most: i64,
 }
 
 impl Numbers {
@@ -42,11 +54,16 @@ impl Numbers {
             first_time: 0,
             peer_offers: false,
             we_offer: false,
+            sent_end: NO_ISS,
+            wanted: None,
         }
     }
 
-    /// The next SYN of the tested side begins a new connection.
-    pub(crate) fn begin_anew(&mut self) {
+    /// The next SYN of the tested side begins a new connection, so far beyond the old one.
+    pub(crate) fn begin_anew(&mut self, beyond: Option<(i64, i64)>) {
+        self.wanted = beyond
+            .zip(self.iss)
+            .map(|((least, most), old)| Beyond { old, least, most });
         self.iss = None;
         self.peer_offers = false;
         self.we_offer = false;
@@ -93,11 +110,28 @@ impl Numbers {
     }
 
     /// Takes note of what the tested side sent.
-    pub(crate) fn learn(&mut self, seen: &Seen) {
+    ///
+    /// # Errors
+    /// A new connection that does not begin where it has to.
+    pub(crate) fn learn(&mut self, seen: &Seen) -> Result<(), String> {
+        let mut begins = Ok(());
         if seen.has(SYN) && self.iss.is_none() {
             self.iss = Some(seen.seq);
             self.we_offer = seen.options.timestamps.is_some();
             self.seen_time = None;
+            self.sent_end = seen.seq;
+            if let Some(Beyond { old, least, most }) = self.wanted.take() {
+                let is = distance(seen.seq, old);
+                if !(least..=most).contains(&is) {
+                    begins = Err(format!(
+                        "the new connection begins {is} after the old one, not {least} to {most}"
+                    ));
+                }
+            }
+        }
+        let end = seen.end();
+        if !seen.has(RST) && distance(end, self.sent_end) > 0 {
+            self.sent_end = end;
         }
         if let Some(timestamps) = seen.options.timestamps {
             if self.seen_time.is_none() {
@@ -105,6 +139,7 @@ impl Numbers {
             }
             self.seen_time = Some(timestamps.value);
         }
+        begins
     }
 
     /// The segment as it goes on the wire, `now` after the start, to this port of the tested side.
@@ -126,7 +161,10 @@ impl Numbers {
         Wire {
             ports: (self.port, port),
             seq,
-            ack: self.of_iss(inject.ack),
+            ack: match inject.ack {
+                Acknowledged::Number(number) => self.of_iss(number),
+                Acknowledged::AllBut(octets) => self.sent_end.wrapping_sub(octets),
+            },
             flags: inject.flags,
             window: inject.window,
             urgent: inject.urgent,

@@ -1,11 +1,13 @@
 //! Reads scripts. The format is described in the README.
 
-use crate::parse_segment::{expected, icmp, inject};
+use crate::parse_segment::{ICMP, expected, icmp, inject};
+use crate::repeat::unrolled;
 use crate::script::{
-    Action, Call, Check, Congestion, Ecn, Expected, Failure, Known, Script, Settings, State, Step,
-    When,
+    Action, Buffer, Call, Check, Congestion, Ecn, Expected, Failure, Figure, Known, NO_THRESHOLD,
+    Script, Settings, Step, When,
 };
-use crate::words::Words;
+use crate::words::{Words, unsigned};
+use byway_tcp::State;
 use std::time::Duration;
 
 /// Reads a script. `file` is for messages.
@@ -23,10 +25,10 @@ pub fn parse(file: &str, text: &str) -> Result<Script, String> {
         linux: Known::Follows,
         steps: Vec::new(),
     };
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        parse_line(&mut script, number, line.trim())
-            .map_err(|why| format!("{file}:{number}: {why}"))?;
+    let at = |number: usize, why: String| format!("{file}:{number}: {why}");
+    let lines = unrolled(text).map_err(|(number, why)| at(number, why))?;
+    for (number, line) in lines {
+        parse_line(&mut script, number, line.trim()).map_err(|why| at(number, why))?;
     }
     let missing = if !text.starts_with("#= ") {
         "a script begins with the requirement it shows: #= rfc9293 3.10.7.1 MUST-10"
@@ -112,12 +114,14 @@ fn set(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), String> {
             settings.v6 = words.choice(&[("v4", false), ("v6", true)])?;
         }
         "mtu" => settings.mtu = words.unsigned()?,
-        "receive-buffer" => settings.receive_buffer = Some(words.unsigned()?),
-        "send-buffer" => settings.send_buffer = Some(words.unsigned()?),
+        "receive-buffer" => settings.receive_buffer = Some(buffer(words.word()?)?),
+        "send-buffer" => settings.send_buffer = Some(buffer(words.word()?)?),
+        "not-sent-low-water" => settings.not_sent_low_water = Some(words.unsigned()?),
         "congestion" => {
             let known = [("cubic", Congestion::Cubic), ("reno", Congestion::Reno)];
             settings.congestion = words.choice(&known)?;
         }
+        "pacing" => settings.pacing = Some(words.on_off()?),
         "timestamps" => settings.timestamps = words.on_off()?,
         "sack" => settings.sack = words.on_off()?,
         "window-scaling" => settings.window_scaling = words.on_off()?,
@@ -135,9 +139,20 @@ fn set(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), String> {
         "syn-ack-retries" => settings.syn_ack_retries = Some(words.unsigned()?),
         "retries" => settings.retries = Some(words.unsigned()?),
         "syn-queue" => settings.syn_queue = Some(words.unsigned()?),
+        "challenge-acks" => settings.challenge_acks = Some(words.unsigned()?),
         other => return Err(format!("there is nothing called `{other}` to set")),
     }
     words.end()
+}
+
+/// `MOST`, or `INITIAL-MOST`.
+fn buffer(word: &str) -> Result<Buffer, String> {
+    let (initial, most) = match word.split_once('-') {
+        Some((initial, most)) => (Some(unsigned(initial)?), most),
+        None => (None, word),
+    };
+    let most = unsigned(most)?;
+    Ok(Buffer { initial, most })
 }
 
 /// What a statement stands for: one action, or several for `open`.
@@ -216,22 +231,68 @@ fn open_active(rest: &str, settings: &Settings) -> Vec<String> {
 fn action(line: &str) -> Result<Action, String> {
     let mut words = Words::new(line);
     let action = match words.word()? {
-        "in" => Action::Inject(inject(&mut words)?),
+        "in" => Action::Inject {
+            segment: whole(&mut words, inject)?,
+            copies: match copies(&mut words)? {
+                (least, most) if least == most => most,
+                _ => return Err("the peer sends a number of them: times 3".to_owned()),
+            },
+        },
         "icmp" => Action::Icmp(icmp(&mut words)?),
         verb @ ("out" | "out?") => Action::Out {
             when: when(&mut words)?,
-            expected: alternatives(&mut words)?,
+            expected: whole(&mut words, alternatives)?,
             optional: verb == "out?",
+            copies: copies(&mut words)?,
         },
         "quiet" => Action::Quiet(words.duration()?),
         "skip" => Action::Skip(words.duration()?),
         "peer" => Action::Peer(words.unsigned()?),
-        "new-iss" => Action::NewIss,
+        "new-iss" => Action::NewIss(beyond(&mut words)?),
         "expect" => check(&mut words)?,
         verb => Action::Call(call(verb, &mut words)?),
     };
     words.end()?;
     Ok(action)
+}
+
+/// What is in front of `times`, which nothing else may follow.
+fn whole<T>(
+    words: &mut Words<'_>,
+    read: impl FnOnce(&mut Words<'_>) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut before = words.until("times");
+    let segment = read(&mut before)?;
+    before.end()?;
+    Ok(segment)
+}
+
+/// `times N` or `times N-M`, once without it.
+fn copies(words: &mut Words<'_>) -> Result<(u32, u32), String> {
+    if words.peek().is_none() {
+        return Ok((1, 1));
+    }
+    words.word()?;
+    let word = words.word()?;
+    let (least, most) = word.split_once('-').unwrap_or((word, word));
+    Ok((unsigned(least)?, unsigned(most)?))
+}
+
+/// `beyond N`, `beyond N up-to M`, or nothing.
+fn beyond(words: &mut Words<'_>) -> Result<Option<(i64, i64)>, String> {
+    if words.peek().is_none() {
+        return Ok(None);
+    }
+    words.choice(&[("beyond", ())])?;
+    let old: u32 = words.unsigned()?;
+    let most: u32 = match words.peek() {
+        None => i32::MAX as u32,
+        Some(_) => {
+            words.choice(&[("up-to", ())])?;
+            words.unsigned()?
+        }
+    };
+    Ok(Some((i64::from(old) + 1, i64::from(most))))
 }
 
 /// Segments with `|` between them.
@@ -290,13 +351,35 @@ fn check(words: &mut Words<'_>) -> Result<Action, String> {
         "eof" => Check::Eof,
         "nothing-to-accept" => Check::NothingToAccept,
         "state" => {
-            let known = State::ALL.map(|(state, name)| (name, state));
+            let known = State::ALL.map(|state| (state.name(), state));
             Check::State(words.choice(&known)?)
         }
+        "writable" => Check::Writable(true),
+        "not-writable" => Check::Writable(false),
+        "soft-error" => Check::SoftError(Some(words.choice(&ICMP)?)),
+        "no-soft-error" => Check::SoftError(None),
+        "info" => info(words)?,
         other => return Err(format!("the application does not observe `{other}`")),
     };
     let when = when(words)?;
     Ok(Action::Check { check, when })
+}
+
+/// `FIGURE A` or `FIGURE A-B`.
+fn info(words: &mut Words<'_>) -> Result<Check, String> {
+    let figure = words.choice(&Figure::ALL)?;
+    let value = |word: &str| -> Result<u64, String> {
+        if figure.is_time() {
+            Ok(duration(word)?.as_micros() as u64)
+        } else if word == "none" && figure == Figure::Ssthresh {
+            Ok(NO_THRESHOLD)
+        } else {
+            unsigned(word)
+        }
+    };
+    let word = words.word()?;
+    let (least, most) = word.split_once('-').unwrap_or((word, word));
+    Ok(Check::Info(figure, value(least)?, value(most)?))
 }
 
 fn call(verb: &str, words: &mut Words<'_>) -> Result<Call, String> {
@@ -326,6 +409,11 @@ fn call(verb: &str, words: &mut Words<'_>) -> Result<Call, String> {
         "nagle" => Call::Nagle(words.on_off()?),
         "cork" => Call::Cork(words.on_off()?),
         "keep-alive" => Call::KeepAlive(words.on_off()?),
+        "linger" if words.peek() == Some("off") => {
+            words.word()?;
+            Call::Linger(None)
+        }
+        "linger" => Call::Linger(Some(words.duration()?)),
         other => return Err(format!("there is no statement `{other}`")),
     })
 }

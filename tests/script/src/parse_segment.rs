@@ -1,6 +1,6 @@
 //! Reads what scripts say about segments and ICMP errors.
 
-use crate::script::{Expected, Icmp, IcmpKind, Inject, InjectOption, Number, Wanted};
+use crate::script::{Acknowledged, Expected, Icmp, IcmpKind, Inject, InjectOption, Number, Wanted};
 use crate::words::{Words, number, signed, unsigned};
 
 const FLAGS: [(&str, u8); 8] = [
@@ -13,7 +13,18 @@ const FLAGS: [(&str, u8); 8] = [
     ("ECE", 0x40),
     ("CWR", 0x80),
 ];
+/// ICMP errors that are told by their name alone.
+pub(crate) const ICMP: [(&str, IcmpKind); 7] = [
+    ("net-unreachable", IcmpKind::NetUnreachable),
+    ("host-unreachable", IcmpKind::HostUnreachable),
+    ("protocol-unreachable", IcmpKind::ProtocolUnreachable),
+    ("port-unreachable", IcmpKind::PortUnreachable),
+    ("prohibited", IcmpKind::Prohibited),
+    ("time-exceeded", IcmpKind::TimeExceeded),
+    ("source-quench", IcmpKind::SourceQuench),
+];
 const ECN: [(&str, u8); 3] = [("ect1", 1), ("ect0", 2), ("ce", 3)];
+pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const PSH: u8 = 0x08;
@@ -87,11 +98,23 @@ fn is_number(word: Option<&str>) -> bool {
     word.is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit() || "-=".contains(c)))
 }
 
+/// `N`, `*` for all that was sent, or `*-N` for all but N octets.
+fn acknowledged(word: &str) -> Result<Acknowledged, String> {
+    Ok(match word.strip_prefix('*') {
+        None => Acknowledged::Number(number(word)?),
+        Some("") => Acknowledged::AllBut(0),
+        Some(rest) => {
+            let octets = rest.strip_prefix('-').unwrap_or(rest);
+            Acknowledged::AllBut(unsigned(octets)?)
+        }
+    })
+}
+
 pub(crate) fn inject(words: &mut Words<'_>) -> Result<Inject, String> {
     let mut segment = Inject {
         flags: flags(words.word()?)?,
         seq: Number::Relative(0),
-        ack: Number::Absolute(0),
+        ack: Acknowledged::Number(Number::Absolute(0)),
         len: 0,
         window: 65_535,
         urgent: 0,
@@ -108,7 +131,7 @@ pub(crate) fn inject(words: &mut Words<'_>) -> Result<Inject, String> {
                 seen[0] = true;
             }
             "ack" => {
-                segment.ack = words.number()?;
+                segment.ack = acknowledged(words.word()?)?;
                 seen[1] = true;
             }
             "win" => segment.window = words.unsigned()?,
@@ -275,16 +298,11 @@ fn wanted<T: TryFrom<u64>>(words: &mut Words<'_>) -> Result<Wanted<T>, String> {
 }
 
 pub(crate) fn icmp(words: &mut Words<'_>) -> Result<Icmp, String> {
-    let kind = match words.word()? {
-        "net-unreachable" => IcmpKind::NetUnreachable,
-        "host-unreachable" => IcmpKind::HostUnreachable,
-        "protocol-unreachable" => IcmpKind::ProtocolUnreachable,
-        "port-unreachable" => IcmpKind::PortUnreachable,
-        "prohibited" => IcmpKind::Prohibited,
-        "too-big" => IcmpKind::TooBig(words.unsigned()?),
-        "time-exceeded" => IcmpKind::TimeExceeded,
-        "source-quench" => IcmpKind::SourceQuench,
-        other => return Err(format!("there is no ICMP error `{other}`")),
+    let kind = if words.peek() == Some("too-big") {
+        words.word()?;
+        IcmpKind::TooBig(words.unsigned()?)
+    } else {
+        words.choice(&ICMP)?
     };
     let seq = if words.peek() == Some("seq") {
         words.word()?;

@@ -105,13 +105,14 @@ impl Run<'_> {
                 expected,
                 when,
                 optional,
-            } => self.out(expected, *when, *optional),
+                copies,
+            } => self.outs(expected, *when, *optional, *copies),
             Action::Quiet(time) => self.quiet(*time),
             Action::Skip(time) => self.skip(*time),
             Action::Check { check, when } => self.check(*check, *when),
-            Action::Inject(inject) => {
+            Action::Inject { segment, copies } => {
                 self.nothing_unexpected()?;
-                self.inject(inject)
+                (0..*copies).try_for_each(|_| self.inject(segment))
             }
             Action::Icmp(icmp) => {
                 self.nothing_unexpected()?;
@@ -128,8 +129,8 @@ impl Run<'_> {
                 self.switch(*port);
                 Ok(())
             }
-            Action::NewIss => {
-                self.numbers_mut().begin_anew();
+            Action::NewIss(beyond) => {
+                self.numbers_mut().begin_anew(*beyond);
                 Ok(())
             }
         }
@@ -184,8 +185,9 @@ impl Run<'_> {
             };
             self.port = seen.ports.0;
             let mut shown = self.numbers().clone();
+            let mut learned = Ok(());
             if let Some(numbers) = self.peers.iter_mut().find(|p| p.port == seen.ports.1) {
-                numbers.learn(&seen);
+                learned = numbers.learn(&seen);
                 shown = numbers.clone();
             }
             let mut text = seen.show(&shown);
@@ -193,6 +195,7 @@ impl Run<'_> {
                 text = format!("{text} (to port {})", seen.ports.1);
             }
             self.log(at, "out", &text);
+            learned?;
             self.sent.push(seen.clone());
             if seen.at > until {
                 self.ahead = Some(seen);
@@ -285,11 +288,34 @@ impl Run<'_> {
         (from, self.cursor + latest + late)
     }
 
-    fn out(&mut self, expected: &[Expected], when: When, optional: bool) -> Result<(), String> {
+    /// Segments that look alike: the first one then, the others right after it.
+    fn outs(
+        &mut self,
+        expected: &[Expected],
+        when: When,
+        optional: bool,
+        (least, most): (u32, u32),
+    ) -> Result<(), String> {
+        for number in 0..most {
+            let when = if number == 0 { when } else { When::AtOnce };
+            let may_end = optional || number >= least;
+            let came = self.out(expected, when, may_end);
+            if !came.map_err(|why| match most {
+                1 => why,
+                _ => format!("number {} of {most}: {why}", number + 1),
+            })? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One segment; false when an optional one did not come.
+    fn out(&mut self, expected: &[Expected], when: When, optional: bool) -> Result<bool, String> {
         let (earliest, latest) = self.window(when);
         let Some(seen) = self.take(latest)? else {
             if optional {
-                return Ok(());
+                return Ok(false);
             }
             let waited = latest.saturating_sub(self.cursor);
             return Err(format!("nothing was sent within {waited:?}"));
@@ -303,11 +329,11 @@ impl Run<'_> {
         }
         if wrong.is_empty() {
             self.cursor = seen.at;
-            return Ok(());
+            return Ok(true);
         }
         if optional {
             self.ahead = Some(seen);
-            return Ok(());
+            return Ok(false);
         }
         let after = seen.at.saturating_sub(self.cursor);
         Err(format!(

@@ -1,5 +1,6 @@
 //! What a script says, as values. `parse` makes them, `run` carries them out.
 
+use byway_tcp::State;
 use std::time::Duration;
 
 /// A script: one behaviour, its requirements, and an exchange that shows it.
@@ -58,12 +59,16 @@ pub struct Settings {
     pub v6: bool,
     /// The largest IP packet of the link, in octets.
     pub mtu: u16,
-    /// Receive buffer of a connection, in octets.
-    pub receive_buffer: Option<u32>,
-    /// Send buffer of a connection, in octets.
-    pub send_buffer: Option<u32>,
+    /// Receive buffer of a connection.
+    pub receive_buffer: Option<Buffer>,
+    /// Send buffer of a connection.
+    pub send_buffer: Option<Buffer>,
+    /// Octets that may wait in the send buffer beyond what was sent already.
+    pub not_sent_low_water: Option<u32>,
     /// Congestion control, `cubic` or `reno`.
     pub congestion: Congestion,
+    /// What the window lets out is spread over the round trip; as the stack does by itself if `None`.
+    pub pacing: Option<bool>,
     /// RFC 7323 timestamps are offered and taken.
     pub timestamps: bool,
     /// Selective acknowledgments are offered and taken.
@@ -86,6 +91,8 @@ pub struct Settings {
     pub retries: Option<u8>,
     /// How many half-open connections a listener keeps.
     pub syn_queue: Option<u32>,
+    /// The limit of challenge ACKs in a second.
+    pub challenge_acks: Option<u32>,
 }
 
 impl Default for Settings {
@@ -95,7 +102,9 @@ impl Default for Settings {
             mtu: 1500,
             receive_buffer: None,
             send_buffer: None,
+            not_sent_low_water: None,
             congestion: Congestion::Cubic,
+            pacing: None,
             timestamps: true,
             sack: true,
             window_scaling: true,
@@ -107,8 +116,18 @@ impl Default for Settings {
             syn_ack_retries: None,
             retries: None,
             syn_queue: None,
+            challenge_acks: None,
         }
     }
+}
+
+/// The size of a buffer, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// What it begins with, if it is to grow; else the stack decides what it does below `most`.
+    pub initial: Option<u32>,
+    /// The most that it becomes.
+    pub most: u32,
 }
 
 /// Congestion control that both stacks have.
@@ -146,7 +165,12 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// `in`: the peer sends.
-    Inject(Inject),
+    Inject {
+        /// What.
+        segment: Inject,
+        /// So many of it, one right after the other.
+        copies: u32,
+    },
     /// `icmp`: a router or the peer's host reports an error.
     Icmp(Icmp),
     /// `out`: the tested side sends this, next.
@@ -157,6 +181,8 @@ pub enum Action {
         when: When,
         /// `out?`: or it does not.
         optional: bool,
+        /// So many of it at least and at most, one right after the other.
+        copies: (u32, u32),
     },
     /// `quiet`: the tested side sends nothing for so long.
     Quiet(Duration),
@@ -164,8 +190,9 @@ pub enum Action {
     Skip(Duration),
     /// `peer`: another port of the peer speaks from here on.
     Peer(u16),
-    /// `new-iss`: the next SYN of the tested side begins a new connection.
-    NewIss,
+    /// `new-iss`: the next SYN of the tested side begins a new connection. Its number is so far
+    /// beyond the old one at least and at most, if that is told.
+    NewIss(Option<(i64, i64)>),
     /// The application of the tested side acts.
     Call(Call),
     /// The application of the tested side observes.
@@ -236,6 +263,8 @@ pub enum Call {
     Cork(bool),
     /// Keep-alive.
     KeepAlive(bool),
+    /// How long a close that follows may take.
+    Linger(Option<Duration>),
 }
 
 /// What the application observes.
@@ -257,6 +286,93 @@ pub enum Check {
     State(State),
     /// No connection waits to be accepted.
     NothingToAccept,
+    /// There is room to write, or not.
+    Writable(bool),
+    /// The network's last report that did not end the connection, if there is one.
+    SoftError(Option<IcmpKind>),
+    /// A figure of the connection lies between these.
+    Info(Figure, u64, u64),
+}
+
+/// What a snapshot of a connection tells: `TCP_INFO`. Octets, unless it is said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Smoothed round-trip time, in microseconds.
+    Srtt,
+    /// Its mean deviation, in microseconds.
+    RttVar,
+    /// The shortest round trip, in microseconds.
+    MinRtt,
+    /// Retransmission timeout, in microseconds.
+    Rto,
+    /// How often that was doubled.
+    BackOff,
+    /// Congestion window.
+    Cwnd,
+    /// Slow start threshold; [`NO_THRESHOLD`] before the first loss.
+    Ssthresh,
+    /// Payload of a full segment.
+    Mss,
+    /// Sent and not acknowledged.
+    InFlight,
+    /// Of that, what the peer holds out of order.
+    Sacked,
+    /// Of that, what is taken to be lost.
+    Lost,
+    /// Queued and never sent.
+    Unsent,
+    /// Segments sent again.
+    Resent,
+    /// Octets of the stream that were acknowledged.
+    Acknowledged,
+    /// Octets of the peer's stream that arrived in order.
+    Received,
+}
+
+/// The slow start threshold when there is none.
+pub const NO_THRESHOLD: u64 = u64::MAX;
+
+impl Figure {
+    /// All of them, with their names.
+    pub const ALL: [(&'static str, Self); 15] = [
+        ("srtt", Self::Srtt),
+        ("rttvar", Self::RttVar),
+        ("min-rtt", Self::MinRtt),
+        ("rto", Self::Rto),
+        ("back-off", Self::BackOff),
+        ("cwnd", Self::Cwnd),
+        ("ssthresh", Self::Ssthresh),
+        ("mss", Self::Mss),
+        ("in-flight", Self::InFlight),
+        ("sacked", Self::Sacked),
+        ("lost", Self::Lost),
+        ("unsent", Self::Unsent),
+        ("resent", Self::Resent),
+        ("acknowledged", Self::Acknowledged),
+        ("received", Self::Received),
+    ];
+
+    /// True when it is a time.
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::Srtt | Self::RttVar | Self::MinRtt | Self::Rto)
+    }
+
+    /// Whether it lies between these; else what it is.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub fn compare(self, value: u64, least: u64, most: u64) -> Result<(), String> {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        let name = Self::ALL.iter().find(|(_, one)| *one == self);
+        let name = name.map_or("", |(name, _)| name);
+        Err(match value {
+            NO_THRESHOLD => format!("{name} is none"),
+            micros if self.is_time() => format!("{name} is {:?}", Duration::from_micros(micros)),
+            value => format!("{name} is {value}"),
+        })
+    }
 }
 
 /// Why a connection failed.
@@ -272,46 +388,6 @@ pub enum Failure {
     Unreachable,
 }
 
-/// States of RFC 9293 §3.3.2; LISTEN is no state of a connection to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum State {
-    Closed,
-    SynSent,
-    SynReceived,
-    Established,
-    FinWait1,
-    FinWait2,
-    CloseWait,
-    Closing,
-    LastAck,
-    TimeWait,
-}
-
-impl State {
-    /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 10] = [
-        (Self::Closed, "CLOSED"),
-        (Self::SynSent, "SYN-SENT"),
-        (Self::SynReceived, "SYN-RECEIVED"),
-        (Self::Established, "ESTABLISHED"),
-        (Self::FinWait1, "FIN-WAIT-1"),
-        (Self::FinWait2, "FIN-WAIT-2"),
-        (Self::CloseWait, "CLOSE-WAIT"),
-        (Self::Closing, "CLOSING"),
-        (Self::LastAck, "LAST-ACK"),
-        (Self::TimeWait, "TIME-WAIT"),
-    ];
-
-    /// Its name in the RFC.
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(state, _)| *state == self)
-            .map_or("", |(_, name)| name)
-    }
-}
-
 /// A number of the sequence space, as scripts write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
@@ -321,6 +397,15 @@ pub enum Number {
     Absolute(u32),
 }
 
+/// What a segment of the peer acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// What is in front of this number, after the tested side's ISS.
+    Number(Number),
+    /// All that was sent until then but so many octets.
+    AllBut(u32),
+}
+
 /// A segment that the peer sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inject {
@@ -328,8 +413,8 @@ pub struct Inject {
     pub flags: u8,
     /// Sequence number, after the peer's ISN.
     pub seq: Number,
-    /// Acknowledgment number, after the tested side's ISS.
-    pub ack: Number,
+    /// Acknowledgment number.
+    pub ack: Acknowledged,
     /// Octets of payload.
     pub len: u32,
     /// Window field.

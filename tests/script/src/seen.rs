@@ -2,7 +2,7 @@
 
 use crate::numbers::Numbers;
 use crate::packet::{octet, place};
-use crate::parse_segment::{ACK, PSH, RST, SYN, URG, ecn_name, flag_names};
+use crate::parse_segment::{ACK, FIN, PSH, RST, SYN, URG, ecn_name, flag_names};
 use crate::script::{Expected, Number, Wanted};
 use byway_wire::frame::{ChecksumState, Packet, parse, verify_tcp_checksum};
 use byway_wire::tcp::Options;
@@ -82,6 +82,13 @@ impl Seen {
 
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// The number behind its last octet, SYN and FIN counted.
+    pub(crate) fn end(&self) -> u32 {
+        let controls = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
+        let len = self.payload.len() as u32 + controls;
+        self.seq.wrapping_add(len)
     }
 
     /// As scripts write it.

@@ -131,6 +131,94 @@ fn what_the_application_sees_is_compared() {
 }
 
 #[test]
+fn a_block_is_carried_out_several_times() {
+    let open = "open passive mss 1000\nwrite 3000\n";
+    let block = "repeat 3\nout ACK seq 1+1000n:1001+1000n ack 1\nend\n";
+    run(&format!("{open}{block}")).unwrap();
+    let text = failure(4, &format!("{open}{}", block.replace("n:1001", "n:1002")));
+    assert!(
+        text.contains("statement: out ACK seq 1:1002 ack 1"),
+        "{text}"
+    );
+    let text = failure(4, &format!("{open}{}", block.replace('3', "4")));
+    assert!(text.contains("statement: out ACK seq 3001:4001"), "{text}");
+}
+
+#[test]
+fn copies_are_counted() {
+    let open = "open passive mss 1000\nin RST seq 101 times 5\n";
+    for good in ["5", "4-6", "5-9"] {
+        run(&format!("{open}out ACK seq 1 ack 1 times {good}\n")).unwrap();
+    }
+    let few = failure(3, &format!("{open}out ACK seq 1 ack 1 times 6-7\n"));
+    assert!(few.contains("number 6 of 7: nothing was sent"), "{few}");
+    let many = failure(3, &format!("{open}out ACK seq 1 ack 1 times 2-4\n"));
+    assert!(many.contains("the end of the script"), "{many}");
+}
+
+#[test]
+fn all_that_was_sent_is_acknowledged_by_a_star() {
+    let open = "open passive mss 1000\nwrite 3000\nskip 0s\n";
+    run(&format!(
+        "{open}in ACK seq 1 ack *\nexpect info in-flight 0\nexpect info acknowledged 3000\n"
+    ))
+    .unwrap();
+    run(&format!(
+        "{open}in ACK seq 1 ack *-500\nexpect info in-flight 500\n"
+    ))
+    .unwrap();
+    run(&format!(
+        "{open}shutdown\nout FIN+ACK seq 3001 ack 1\nin ACK seq 1 ack *\nexpect state FIN-WAIT-2\n"
+    ))
+    .unwrap();
+}
+
+#[test]
+fn where_a_new_connection_begins_is_compared() {
+    let open = "open passive mss 1460\nin RST seq 1\nquiet 1s\n";
+    let again = "in SYN seq 500 mss 1460\nout SYN+ACK seq 0 ack 501 mss *\n";
+    // Its clock has a tick of 4096 ns.
+    run(&format!(
+        "{open}new-iss beyond 244140 up-to 244141\n{again}"
+    ))
+    .unwrap();
+    for wrong in ["beyond 244141", "beyond 1 up-to 244140"] {
+        let text = failure(6, &format!("{open}new-iss {wrong}\n{again}"));
+        assert!(text.contains("begins 244141 after the old one"), "{text}");
+    }
+}
+
+#[test]
+fn what_a_snapshot_tells_is_compared() {
+    let open = "open passive mss 1000\nwrite 3000\nskip 0s\n";
+    for (good, bad, part) in [
+        ("in-flight 3000", "in-flight 3001", "in-flight is 3000"),
+        ("ssthresh none", "ssthresh 0-99999", "ssthresh is none"),
+        ("rto 200ms-1s", "rto 1ms-199ms", "rto is 200."),
+        ("cwnd 10000", "cwnd 10001-20000", "cwnd is 10000"),
+    ] {
+        run(&format!("{open}expect info {good}\n")).unwrap();
+        let text = failure(4, &format!("{open}expect info {bad}\n"));
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn room_and_soft_errors_are_compared() {
+    let full = "set not-sent-low-water 1000\nopen passive mss 1000 win 1000\nwrite 1000\n\
+                out ACK seq 1:1001 ack 1\nwrite 1000\n";
+    run(&format!("{full}expect not-writable\n")).unwrap();
+    let text = failure(6, &format!("{full}expect writable\n"));
+    assert!(text.contains("there is room for 0 octets"), "{text}");
+    let told = "open passive mss 1000\nwrite 10\nout ACK seq 1:11 ack 1\nicmp time-exceeded\n";
+    run(&format!("{told}expect soft-error time-exceeded\n")).unwrap();
+    for wrong in ["soft-error host-unreachable", "no-soft-error"] {
+        let text = failure(5, &format!("{told}expect {wrong}\n"));
+        assert!(text.contains("was told Some("), "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_statement_is_refused_with_its_line() {
     for (body, part) in [
         ("listen\nlisten now\n", "a/b.script:4: `now` is too much"),
@@ -145,6 +233,18 @@ fn what_is_no_statement_is_refused_with_its_line() {
         ("set speed 3\n", "nothing called `speed`"),
         ("set sack maybe\n", "`maybe` is none of on, off"),
         ("linux: perhaps so\n", "expected `differs` or `skip`"),
+        ("in RST seq 1 times 2-3\n", "a number of them"),
+        ("in ACK seq 1 ack *-x\n", "`x` is no number"),
+        ("in RST seq 1 times many\n", "`many` is no number"),
+        ("out RST seq 1 times 2 again\n", "`again` is too much"),
+        ("new-iss above 3\n", "`above` is none of beyond"),
+        ("expect info speed 3\n", "`speed` is none of srtt"),
+        ("expect info srtt 3\n", "`3` is no time"),
+        ("expect info cwnd none\n", "`none` is no number"),
+        ("expect soft-error too-big\n", "`too-big` is none of"),
+        ("linger soon\n", "`soon` is no time"),
+        ("set receive-buffer 10-\n", "no number that fits here"),
+        ("repeat 2\nlisten\n", "a/b.script:3: `repeat` without `end`"),
         ("in SYN seq 0 mss 70000\n", "no number that fits here"),
         ("# nothing\n", "nothing happens"),
     ] {

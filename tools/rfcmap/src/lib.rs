@@ -11,16 +11,21 @@
 //! (a file in a `tests` directory or called `tests.rs`, a `#[cfg(test)]` module, the lines above a
 //! `#[test]` function) such a comment says "tested", anywhere else it says "implemented". Without
 //! requirements it is a pointer to the text and claims nothing.
+//!
+//! Every function of input processing that holds a branch has such a comment with a requirement, or
+//! `//= none: REASON`.
 #![forbid(unsafe_code)]
 
+mod branches;
 mod map;
 mod report;
 mod scan;
 mod spec;
 
+pub use branches::Decider;
 pub use map::{Counts, Map, Problem, Requirement, RfcMap, State};
-pub use report::{Listing, json, table};
-pub use scan::{Comment, Place, comments_in};
+pub use report::{Listing, branches, json, table};
+pub use scan::{Comment, Names, Place, Says, comments_in};
 pub use spec::{Entry, Level, Spec};
 
 use std::path::Path;
@@ -37,6 +42,6 @@ const CODE_DIRS: [&str; 2] = ["engine", "tests"];
 /// A file that cannot be read or is no requirements file, as a sentence.
 pub fn load(root: &Path) -> Result<Map, String> {
     let specs = spec::read_all(&root.join(SPEC_DIR))?;
-    let comments = scan::read_all(root, &CODE_DIRS)?;
-    Ok(Map::new(specs, &comments))
+    let sources = scan::read_all(root, &CODE_DIRS)?;
+    Map::new(specs, &sources)
 }

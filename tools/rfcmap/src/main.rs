@@ -24,7 +24,12 @@ struct Args {
     /// Print the counts only.
     #[arg(long)]
     counts: bool,
-    /// Fail when a comment names what there is not, or an implemented MUST has no test.
+    /// Print the functions of input processing that hold a branch, each with its clauses and their
+    /// tests.
+    #[arg(long, conflicts_with_all = ["rfc", "json", "all", "counts"])]
+    branches: bool,
+    /// Fail when a comment names what there is not, or an implemented MUST has no test, or a branch of input
+    /// processing names no requirement.
     #[arg(long)]
     check: bool,
     /// With --check: fail when a MUST is open, too.
@@ -60,6 +65,9 @@ fn main() -> ExitCode {
 fn text(args: &Args, map: &Map, problems: &[byway_rfcmap::Problem]) -> String {
     if args.json {
         return format!("{:#}\n", byway_rfcmap::json(map, problems));
+    }
+    if args.branches {
+        return byway_rfcmap::branches(map);
     }
     let listing = match (args.all, args.counts) {
         (true, _) => Listing::All,

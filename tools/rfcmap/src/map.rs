@@ -1,6 +1,7 @@
 //! Requirements and comments tied together, and what is wrong about the ties.
 
-use crate::scan::{Comment, Names, Place};
+use crate::branches::{self, Decider};
+use crate::scan::{Comment, Names, Place, Says, comments_in};
 use crate::spec::{Entry, Level, Spec};
 use serde::Serialize;
 use std::fmt;
@@ -140,7 +141,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(place: &Place, what: String) -> Self {
+    pub(crate) fn new(place: &Place, what: String) -> Self {
         Self {
             place: Some(place.clone()),
             what,
@@ -162,13 +163,35 @@ impl fmt::Display for Problem {
 pub struct Map {
     /// One for each RFC, by number.
     pub rfcs: Vec<RfcMap>,
+    /// Every function of input processing with a branch.
+    pub deciders: Vec<Decider>,
     comment_problems: Vec<Problem>,
 }
 
 impl Map {
-    /// Ties comments to requirements.
-    pub fn new(specs: Vec<Spec>, comments: &[Comment]) -> Self {
-        let mut rfcs: Vec<RfcMap> = specs
+    /// Ties the comments of these sources, each a path and a text, to requirements.
+    ///
+    /// # Errors
+    /// A file of input processing that is no Rust.
+    pub fn new(specs: Vec<Spec>, sources: &[(String, String)]) -> Result<Self, String> {
+        let mut map = Self::without_comments(specs);
+        for (file, text) in sources {
+            let comments = comments_in(file, text);
+            let input = branches::is_input(file);
+            for comment in &comments {
+                map.take(comment, input);
+            }
+            if input {
+                let (deciders, problems) = branches::deciders(file, text, &comments)?;
+                map.deciders.extend(deciders);
+                map.comment_problems.extend(problems);
+            }
+        }
+        Ok(map)
+    }
+
+    fn without_comments(specs: Vec<Spec>) -> Self {
+        let rfcs = specs
             .into_iter()
             .map(|spec| RfcMap {
                 rfc: spec.rfc,
@@ -181,46 +204,52 @@ impl Map {
                     .collect(),
             })
             .collect();
-        let mut comment_problems = Vec::new();
-        for comment in comments {
-            let Some(names) = &comment.names else {
-                let what = "not `//= rfcNUMBER SECTION [ID ...]`".to_owned();
-                comment_problems.push(Problem::new(&comment.place, what));
-                continue;
-            };
-            match rfcs.iter_mut().find(|of| of.rfc == names.rfc) {
-                Some(of) => comment_problems.extend(of.take(names, comment)),
-                None => {
-                    let what = format!("there is no requirements file for RFC {}", names.rfc);
-                    comment_problems.push(Problem::new(&comment.place, what));
-                }
-            }
-        }
         Self {
             rfcs,
-            comment_problems,
+            deciders: Vec::new(),
+            comment_problems: Vec::new(),
         }
     }
 
-    /// What is wrong: comments that name what there is not, a MUST that is implemented and not
-    /// tested, and, if asked for, a MUST that is open.
+    fn take(&mut self, comment: &Comment, input: bool) {
+        let what = match &comment.says {
+            Says::Names(names) => match self.rfcs.iter_mut().find(|of| of.rfc == names.rfc) {
+                Some(of) => return self.comment_problems.extend(of.take(names, comment)),
+                None => format!("there is no requirements file for RFC {}", names.rfc),
+            },
+            Says::Exempt(_) if input => return,
+            Says::Exempt(_) => "`//= none: REASON` is for input processing only".to_owned(),
+            Says::Nothing => "not `//= rfcNUMBER SECTION [ID ...]`".to_owned(),
+        };
+        self.comment_problems
+            .push(Problem::new(&comment.place, what));
+    }
+
+    /// A requirement, if there is one of this id.
+    pub fn requirement(&self, rfc: u32, id: &str) -> Option<&Requirement> {
+        let of = self.rfcs.iter().find(|of| of.rfc == rfc)?;
+        of.requirements.iter().find(|one| one.entry.id == id)
+    }
+
+    /// What is wrong: comments that name what there is not, a branch of input processing that leads
+    /// to no requirement, a MUST, or anything that input processing names, that is implemented and
+    /// not tested, and, if asked for, a MUST that is open.
     pub fn problems(&self, no_open_must: bool) -> Vec<Problem> {
         let mut problems = self.comment_problems.clone();
         for of in &self.rfcs {
-            for one in of
-                .requirements
-                .iter()
-                .filter(|one| one.entry.level == Level::Must)
-            {
+            for one in &of.requirements {
                 let (rfc, id, section) = (of.rfc, &one.entry.id, &one.entry.section);
+                let must = one.entry.level == Level::Must;
                 match one.state() {
                     State::Implemented => {
+                        let named = |at: &&Place| must || branches::is_input(&at.file);
                         let what = format!(
                             "RFC {rfc} {section} {id} is implemented, and no test shows it"
                         );
-                        problems.extend(one.implemented.first().map(|at| Problem::new(at, what)));
+                        let place = one.implemented.iter().find(named);
+                        problems.extend(place.map(|at| Problem::new(at, what)));
                     }
-                    State::Open if no_open_must => problems.push(Problem {
+                    State::Open if must && no_open_must => problems.push(Problem {
                         place: None,
                         what: format!("RFC {rfc} {section} {id} is open: {}", one.entry.statement),
                     }),
@@ -235,7 +264,6 @@ impl Map {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::comments_in;
 
     const SPEC: &str = "
 rfc = 7
@@ -261,9 +289,13 @@ statement = 'three'
 ";
 
     fn map(code: &str, tests: &str) -> Map {
-        let mut comments = comments_in("engine/a/src/lib.rs", code);
-        comments.extend(comments_in("engine/a/tests/all.rs", tests));
-        Map::new(vec![Spec::parse(SPEC).unwrap()], &comments)
+        of_file("engine/a/src/lib.rs", code, tests)
+    }
+
+    fn of_file(file: &str, code: &str, tests: &str) -> Map {
+        let sources = [(file, code), ("engine/a/tests/all.rs", tests)];
+        let sources = sources.map(|(file, text)| (file.to_owned(), text.to_owned()));
+        Map::new(vec![Spec::parse(SPEC).unwrap()], &sources).unwrap()
     }
 
     fn problems(code: &str, tests: &str) -> Vec<String> {
@@ -366,6 +398,35 @@ statement = 'three'
         // An exception about a part does not make up for the test of the rest.
         assert_eq!(problems("//= rfc7 3.2 MUST-2", "").len(), 1);
         assert_eq!(problems("//= rfc7 3.2 SHLD-1", ""), [""; 0]);
+    }
+
+    #[test]
+    fn all_that_input_processing_names_is_tested() {
+        let file = "engine/tcp/src/listen.rs";
+        let untested = of_file(file, "//= rfc7 3.2 SHLD-1", "").problems(false);
+        let expected = "RFC 7 3.2 SHLD-1 is implemented, and no test shows it";
+        assert_eq!(untested[0].to_string(), format!("{file}:1: {expected}"));
+        let tested = of_file(file, "//= rfc7 3.2 SHLD-1", "//= rfc7 3.2 SHLD-1");
+        assert_eq!(tested.problems(false), []);
+    }
+
+    #[test]
+    fn a_branch_of_input_processing_names_a_requirement() {
+        let code = "fn f() {\n    if a {}\n}\n";
+        let map = of_file("engine/tcp/src/time_wait.rs", code, "");
+        assert_eq!(map.problems(false).len(), 1);
+        assert_eq!(map.deciders[0].name, "f");
+        let elsewhere = of_file("engine/tcp/src/rtt.rs", code, "");
+        assert_eq!(elsewhere.problems(false), []);
+    }
+
+    #[test]
+    fn exemptions_are_for_input_processing_only() {
+        let expected = "engine/a/src/lib.rs:1: `//= none: REASON` is for input processing only";
+        assert_eq!(problems("//= none: because\nfn f() {}\n", ""), [expected]);
+        let code = "//= none: because\nfn f() {\n    if a {}\n}\n";
+        let map = of_file("engine/tcp/src/input/mod.rs", code, "");
+        assert_eq!(map.problems(false), []);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The map for people and for programs.
 
+use crate::branches::Decider;
 use crate::map::{Map, Problem, Requirement, RfcMap, State};
+use crate::scan::Names;
 use crate::spec::Level;
 use serde_json::{Value, json};
 use std::fmt::{self, Write};
@@ -14,6 +16,42 @@ pub enum Listing {
     Missing,
     /// Every requirement, with the places that name it.
     All,
+}
+
+/// The way from the branches of input processing to their clauses and tests: each function that has
+/// one, what it names, and the tests that show it.
+pub fn branches(map: &Map) -> String {
+    let mut out = String::new();
+    for decider in &map.deciders {
+        // Writing to a string cannot fail.
+        let _ = write_decider(&mut out, map, decider);
+    }
+    let exempt = map.deciders.iter().filter(|one| one.exempt.is_some());
+    let (all, exempt) = (map.deciders.len(), exempt.count());
+    let _ = writeln!(
+        out,
+        "{all} functions with a branch, {exempt} of them exempt"
+    );
+    out
+}
+
+fn write_decider(out: &mut String, map: &Map, decider: &Decider) -> fmt::Result {
+    writeln!(out, "{} {}", decider.place, decider.name)?;
+    if let Some(why) = &decider.exempt {
+        writeln!(out, "  none: {why}")?;
+    }
+    for Names { rfc, section, ids } in &decider.names {
+        for id in ids {
+            let Some(one) = map.requirement(*rfc, id) else {
+                continue;
+            };
+            writeln!(out, "  RFC {rfc} {section} {id}: {}", one.entry.statement)?;
+            for place in &one.tested {
+                writeln!(out, "    tested: {place}")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The map as text.
@@ -151,7 +189,6 @@ pub fn json(map: &Map, problems: &[Problem]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::comments_in;
     use crate::spec::Spec;
 
     fn map() -> Map {
@@ -161,10 +198,23 @@ mod tests {
             exception = 'why not'\n\
             [[requirement]]\nid = 'MUST-3'\nlevel = 'MUST'\nsection = '3'\nstatement = 'three'\n";
         let code = "//= rfc7 3 MUST-1\nfn f() {}\n//= rfc7 3 MUST-1\n#[test]\nfn t() {}\n";
-        Map::new(
-            vec![Spec::parse(spec).unwrap()],
-            &comments_in("engine/a.rs", code),
-        )
+        let source = ("engine/a.rs".to_owned(), code.to_owned());
+        let decides = "//= rfc7 3 MUST-1\nfn f() {\n    if a {}\n}\n\
+            //= none: it is ours\nfn g() {\n    a()?;\n}\n";
+        let input = ("engine/tcp/src/input/a.rs".to_owned(), decides.to_owned());
+        Map::new(vec![Spec::parse(spec).unwrap()], &[source, input]).unwrap()
+    }
+
+    #[test]
+    fn a_branch_leads_to_its_clause_and_to_its_test() {
+        let expected = "\
+            engine/tcp/src/input/a.rs:2 f\n\
+            \x20 RFC 7 3 MUST-1: one\n\
+            \x20   tested: engine/a.rs:3\n\
+            engine/tcp/src/input/a.rs:6 g\n\
+            \x20 none: it is ours\n\
+            2 functions with a branch, 1 of them exempt\n";
+        assert_eq!(branches(&map()), expected);
     }
 
     #[test]

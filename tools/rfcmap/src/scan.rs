@@ -29,8 +29,29 @@ pub struct Comment {
     pub place: Place,
     /// It is in test code.
     pub test: bool,
-    /// What it names, or `None` when `rfcNUMBER SECTION [ID ...]` does not follow.
-    pub names: Option<Names>,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What a comment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// `rfcNUMBER SECTION [ID ...]`.
+    Names(Names),
+    /// `none: REASON`: no RFC decides what the function that follows decides.
+    Exempt(String),
+    /// Neither.
+    Nothing,
+}
+
+impl Says {
+    fn parse(text: &str) -> Self {
+        match text.strip_prefix(" none: ").map(str::trim) {
+            Some("") => Self::Nothing,
+            Some(reason) => Self::Exempt(reason.to_owned()),
+            None => Names::parse(text).map_or(Self::Nothing, Self::Names),
+        }
+    }
 }
 
 /// What a comment names.
@@ -87,7 +108,7 @@ pub fn comments_in(file: &str, text: &str) -> Vec<Comment> {
                     line: index + 1,
                 },
                 test: all_test || module_end.is_some() || is_above_test(&lines[index..]),
-                names: Names::parse(words),
+                says: Says::parse(words),
             });
         }
     }
@@ -106,7 +127,7 @@ fn comments_in_script(file: &str, text: &str) -> Vec<Comment> {
                     line: index + 1,
                 },
                 test: true,
-                names: Names::parse(words),
+                says: Names::parse(words).map_or(Says::Nothing, Says::Names),
             })
         })
         .collect()
@@ -138,19 +159,18 @@ fn is_above_test(lines: &[&str]) -> bool {
         .any(|line| line == "#[test]" || line.ends_with("::test]"))
 }
 
-/// The comments of every Rust file and packet script below these directories of `root`, by path.
-pub(crate) fn read_all(root: &Path, dirs: &[&str]) -> Result<Vec<Comment>, String> {
+/// Path and text of every Rust file and packet script below these directories of `root`, by path.
+pub(crate) fn read_all(root: &Path, dirs: &[&str]) -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
     for dir in dirs {
         list(root, dir, &mut files)?;
     }
     files.sort();
-    let mut comments = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(root.join(&file)).map_err(|e| format!("{file}: {e}"))?;
-        comments.extend(comments_in(&file, &text));
-    }
-    Ok(comments)
+    let read = |file: String| match std::fs::read_to_string(root.join(&file)) {
+        Ok(text) => Ok((file, text)),
+        Err(error) => Err(format!("{file}: {error}")),
+    };
+    files.into_iter().map(read).collect()
 }
 
 fn list(root: &Path, dir: &str, files: &mut Vec<String>) -> Result<(), String> {
@@ -185,11 +205,15 @@ mod tests {
 
     #[test]
     fn words_are_taken_apart() {
-        let names = |text: &str| comments_in("a.rs", text)[0].names.clone();
-        let named = names("    //= rfc9293 3.9.2.3 MUST-57 SHLD-1").unwrap();
+        let says = |text: &str| comments_in("a.rs", text)[0].says.clone();
+        let names = |text: &str| match says(text) {
+            Says::Names(names) => names,
+            other => panic!("{other:?}"),
+        };
+        let named = names("    //= rfc9293 3.9.2.3 MUST-57 SHLD-1");
         assert_eq!((named.rfc, named.section.as_str()), (9293, "3.9.2.3"));
         assert_eq!(named.ids, ["MUST-57", "SHLD-1"]);
-        assert_eq!(names("//= rfc5961 3.2").unwrap().ids, [""; 0]);
+        assert_eq!(names("//= rfc5961 3.2").ids, [""; 0]);
         for bad in [
             "//=rfc1 2",
             "//= RFC1 2",
@@ -197,9 +221,14 @@ mod tests {
             "//= rfc1 ",
             "//= rfcx 2",
             "//= rfc1 2 why",
+            "//= none",
+            "//= none: ",
+            "//= none:why",
         ] {
-            assert_eq!(names(bad), None, "{bad}");
+            assert_eq!(says(bad), Says::Nothing, "{bad}");
         }
+        let exempt = Says::Exempt("that is our own affair".to_owned());
+        assert_eq!(says("//= none: that is our own affair"), exempt);
         assert_eq!(comments_in("a.rs", "let s = \"//= rfc1 2\"; // = no"), []);
     }
 
@@ -208,9 +237,15 @@ mod tests {
         let text = "#= rfc9293 3.5 MUST-4 MUST-5\n#= rfc1 2\n# A sentence\nin ACK seq 1 #= no\n";
         let file = "tests/script/scripts/a/b.script";
         assert_eq!(found(file, text), [(1, true), (2, true)]);
-        let first = &comments_in(file, text)[0];
-        assert_eq!(first.names.as_ref().unwrap().ids, ["MUST-4", "MUST-5"]);
-        assert_eq!(comments_in(file, "#= because\n")[0].names, None);
+        let names = Names {
+            rfc: 9293,
+            section: "3.5".to_owned(),
+            ids: vec!["MUST-4".to_owned(), "MUST-5".to_owned()],
+        };
+        assert_eq!(comments_in(file, text)[0].says, Says::Names(names));
+        for bad in ["#= because\n", "#= none: because\n"] {
+            assert_eq!(comments_in(file, bad)[0].says, Says::Nothing);
+        }
     }
 
     #[test]

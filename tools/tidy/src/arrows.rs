@@ -41,7 +41,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "byway-bench",
-        &["byway", "byway-services", "byway-impair", "byway-lab"],
+        // The lean generator and the reflector are on the port itself.
+        &[
+            "byway-wire",
+            "byway-tcp",
+            "byway-sys",
+            "byway-stack",
+            "byway-xdp",
+            "byway",
+            "byway-services",
+            "byway-impair",
+            "byway-lab",
+        ],
     ),
     (
         "byway-bench-engine",

@@ -1,15 +1,12 @@
 //! The date of a response, formatted once a second.
 
 use byway::time::{Duration, Instant};
+use jiff::Timestamp;
+use jiff::fmt::{StdIoWrite, rfc2822::DateTimePrinter};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 pub(super) const LENGTH: usize = 29;
-
-const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
 
 /// The current date in the form HTTP wants it.
 #[derive(Clone, Debug)]
@@ -42,43 +39,15 @@ impl Date {
     }
 }
 
-/// The text for a point in seconds since 1970.
+/// The text for a point in seconds since 1970, which is taken for 1970 itself if it is beyond the
+/// year 9999.
 fn format(seconds: u64) -> [u8; LENGTH] {
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-    text[..3].copy_from_slice(DAYS[((days + 4) % 7) as usize]);
-    two_digits(&mut text, 5, day);
-    text[8..11].copy_from_slice(MONTHS[(month - 1) as usize]);
-    two_digits(&mut text, 12, year / 100 % 100);
-    two_digits(&mut text, 14, year % 100);
-    two_digits(&mut text, 17, time / 3600);
-    two_digits(&mut text, 20, time / 60 % 60);
-    two_digits(&mut text, 23, time % 60);
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let date = Timestamp::from_second(seconds).unwrap_or_default();
+    let mut text = [b' '; LENGTH];
+    // Every date of this form has the same length: all of it fits.
+    let _ = DateTimePrinter::new().print_timestamp_rfc9110(&date, StdIoWrite(text.as_mut_slice()));
     text
-}
-
-fn two_digits(text: &mut [u8; LENGTH], at: usize, value: u64) {
-    text[at] = b'0' + (value / 10 % 10) as u8;
-    text[at + 1] = b'0' + (value % 10) as u8;
-}
-
-/// Year, month and day of a count of days since 1970-01-01, in the Gregorian calendar. Years are
-/// counted from March, so that the leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -94,6 +63,8 @@ mod tests {
             (1_709_164_799, "Wed, 28 Feb 2024 23:59:59 GMT"),
             (1_709_251_199, "Thu, 29 Feb 2024 23:59:59 GMT"),
             (4_102_444_800, "Fri, 01 Jan 2100 00:00:00 GMT"),
+            (253_402_207_200, "Thu, 30 Dec 9999 22:00:00 GMT"),
+            (u64::MAX, "Thu, 01 Jan 1970 00:00:00 GMT"),
         ] {
             assert_eq!(std::str::from_utf8(&format(seconds)).unwrap(), expected);
         }

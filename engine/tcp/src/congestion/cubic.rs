@@ -6,6 +6,7 @@ use crate::time::{Duration, Instant};
 /// beta_cubic of RFC 9438 §4.6, in tenths.
 const BETA_TENTHS: u64 = 7;
 /// The aggressiveness C = 0.4 segments per second cubed (RFC 9438 §5.1).
+//= rfc9438 5.1 S5.1-1
 const C: f64 = 0.4;
 
 /// State of CUBIC. Windows are in octets, as everywhere.
@@ -134,7 +135,7 @@ impl CongestionControl for Cubic {
         }
     }
 
-    //= rfc9438 4.6 S4.6-1
+    //= rfc9438 4.6 S4.6-1 S4.6-2
     //= rfc9438 4.7 S4.7-1
     fn on_congestion(&mut self, _now: Instant, mss: u32, window: &Window) -> u32 {
         self.before = self.w_max;
@@ -200,6 +201,7 @@ mod tests {
     //= rfc9438 4.2 S4.2-2
     //= rfc9438 4.4 S4.4-1
     //= rfc9438 4.5 S4.5-1
+    //= rfc9438 5.1 S5.1-1
     #[test]
     fn it_is_back_at_the_old_maximum_after_k_seconds_whatever_the_rtt() {
         for rtt_ms in [20, 100] {

@@ -8,6 +8,7 @@ const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
 const MAX_RTT_THRESH: Duration = Duration::from_millis(16);
 const MIN_RTT_DIVISOR: u32 = 8;
 const N_RTT_SAMPLE: u32 = 8;
+//= rfc9406 4.3 S4.3-2
 const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u32 = 5;
 
@@ -136,6 +137,7 @@ mod tests {
     }
 
     //= rfc9406 4.2 S4.2-2 S4.2-3 S4.2-5
+    //= rfc9406 4.3 S4.3-2
     //= rfc9438 4.10 S4.10-2
     #[test]
     fn a_growing_delay_slows_down_then_ends_slow_start() {

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-5 S3.10.7.4-7
 pub(super) fn check(
     conn: &mut Connection,
     seg: &Segment,
@@ -45,6 +45,7 @@ pub(super) fn check(
 }
 
 /// SYN-RECEIVED: an ACK of our SYN establishes the connection, any other is reset.
+//= rfc9293 3.10.7.4 S3.10.7.4-6
 fn establish(
     conn: &mut Connection,
     seg: &Segment,
@@ -87,7 +88,7 @@ pub(super) fn open(conn: &mut Connection, tcp: &mut Tcp, fx: &mut Effects) {
 
 /// RFC 5961 §5.2: `SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT`, else a challenge ACK.
 //= rfc5961 5.2 S5.2-1
-//= rfc9293 3.10.7.4 MAY-12
+//= rfc9293 3.10.7.4 MAY-12 S3.10.7.4-7
 fn in_range(
     conn: &mut Connection,
     seg: &Segment,
@@ -108,7 +109,7 @@ fn in_range(
 //= rfc6298 5 S5-3 S5-4
 //= rfc6582 3.2 S3.2-6
 //= rfc2018 8 S8-1
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-7
 pub(super) fn acknowledge(
     conn: &mut Connection,
     seg: &Segment,
@@ -137,6 +138,7 @@ pub(super) fn acknowledge(
 
 /// Nothing is in flight: the record goes back, unless a loss left something to remember in it
 /// (where it was, and the window before it).
+//= none: which records a connection holds is our own affair
 fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
     let Some(flight) = tcp.flights.get(conn.tx.flight) else {
         return;
@@ -166,8 +168,11 @@ pub(super) fn measure_syn(conn: &mut Connection, now: Instant, tcp: &Tcp) {
 }
 
 /// SND.WND follows the newest segment (RFC 9293 §3.10.7.4, `SND.WL1`; what `SND.WL2` would tell,
-/// the comparison with SND.UNA does). One that moves SND.UNA is new whatever its sequence number: data that is sent again has an old one, and with
-/// the window that counted from the old SND.UNA we would send beyond the peer's.
+/// the comparison with SND.UNA does). One that moves SND.UNA is new whatever its sequence number:
+/// data that is sent again has an old one, and with the window that counted from the old SND.UNA we
+/// would send beyond the peer's.
+//= rfc9293 3.10.7.4 S3.10.7.4-8
+//= rfc9293 3.8.6.1 MUST-37
 fn update_window(
     conn: &mut Connection,
     seg: &Segment,
@@ -223,6 +228,7 @@ pub(super) fn set_window(conn: &mut Connection, seg: &Segment) {
 }
 
 /// What an acknowledged FIN means depends on who closed first.
+//= rfc9293 3.10.7.4 S3.10.7.4-9
 fn change_state(conn: &mut Connection, now: Instant, tcp: &mut Tcp, fx: &mut Effects) -> Step {
     let fin_acknowledged = conn.fin_sent() && conn.in_flight() == 0;
     if !fin_acknowledged {

@@ -10,7 +10,7 @@ use crate::time::Instant;
 
 use super::sequence::Arrival;
 
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-10
 pub(super) fn accept(
     conn: &mut Connection,
     arrival: &Arrival,
@@ -56,6 +56,7 @@ fn refuse_after_close(
     refuse(DropReason::AfterClose, tcp, fx)
 }
 
+//= rfc9293 3.10.7.4 S3.10.7.4-10
 pub(super) fn in_order(
     conn: &mut Connection,
     arrival: &Arrival,

@@ -8,7 +8,7 @@ use crate::record::Connection;
 use crate::state::State;
 use crate::time::Instant;
 
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-11
 pub(super) fn check(
     conn: &mut Connection,
     arrival: &Arrival,
@@ -31,6 +31,7 @@ pub(super) fn check(
 }
 
 /// A FIN ahead of missing data waits with that data.
+//= rfc9293 3.10.7.4 SHLD-31 S3.10.7.4-11
 fn remember(conn: &mut Connection, at: byway_wire::SeqNumber, tcp: &mut Tcp) {
     if let Some(held) = conn.reassembly_mut(tcp) {
         held.insert_fin(at);
@@ -45,6 +46,8 @@ fn was_remembered(conn: &Connection, tcp: &Tcp) -> bool {
 }
 
 /// "Advance RCV.NXT over the FIN, and send an acknowledgment for the FIN."
+//= rfc9293 3.10.7.4 S3.10.7.4-11
+//= rfc9293 3.6 MUST-12
 fn take(conn: &mut Connection, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
     if let Some(held) = tcp.reassembly.get_mut(conn.rx.reassembly) {
         held.forget_fin();

@@ -36,6 +36,7 @@ pub(crate) fn refuse(reason: DropReason, tcp: &mut Tcp, fx: &mut Effects) -> Don
 
 impl Connection {
     /// Takes a segment of this connection. `fx` starts as default.
+    //= none: only says which steps follow; each names its clause
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         tcp.counters.in_segs += 1;
         if tcp.config.header_prediction && predicted::take(self, seg, now, tcp, fx) {
@@ -50,6 +51,7 @@ impl Connection {
     }
 
     //= rfc9293 3.10.7.4
+    //= none: only says in which order the steps follow; each names its clause
     fn segment_arrives(
         &mut self,
         seg: &Segment,

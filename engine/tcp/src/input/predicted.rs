@@ -17,6 +17,10 @@ use byway_wire::tcp::Flags;
 
 /// Takes a segment that is the next in order, brings nothing unusual, and acknowledges what was
 /// sent, new or not. False, and nothing changed, when it has to go the long way.
+// The steps that it takes together: sequence number and timestamp, ACK and window, text.
+//= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-7 S3.10.7.4-8 S3.10.7.4-10
+//= rfc7323 5.3 S5.3-1 S5.3-3
+//= rfc7323 3.2 S3.2-4
 #[inline]
 pub(super) fn take(
     conn: &mut Connection,
@@ -66,6 +70,7 @@ pub(super) fn take(
 
 /// It begins where the last one ended, fits the window, and acknowledges something in flight, or
 /// nothing new with data. What acknowledges nothing new without data may be a duplicate.
+//= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-7
 #[inline]
 fn is_next(conn: &Connection, seg: &Segment) -> bool {
     let room = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);

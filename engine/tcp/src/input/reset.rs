@@ -11,7 +11,7 @@ use byway_wire::tcp::Flags;
 
 /// Only a reset exactly at RCV.NXT resets; another one in the window is challenged, so that an
 /// attacker has to guess one number instead of one window.
-//= rfc9293 3.10.7.4 SHLD-2
+//= rfc9293 3.10.7.4 SHLD-2 S3.10.7.4-4
 //= rfc5961 3.2 S3.2-2 S3.2-3
 pub(super) fn check(
     conn: &mut Connection,

@@ -28,6 +28,7 @@ pub(super) struct Arrival {
 /// Milliseconds after which TS.Recent says nothing any more: 24 days (RFC 7323 §5.5).
 const TS_RECENT_OUTDATED_MS: u32 = 24 * 24 * 3600 * 1000;
 
+//= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-2
 pub(super) fn check(
     conn: &mut Connection,
     seg: &Segment,
@@ -99,6 +100,7 @@ fn update_ts_recent(conn: &mut Connection, seg: &Segment) {
 
 /// In a simultaneous open the peer's SYN-ACK repeats a SYN that we have already counted: to the
 /// window it looks old, but its ACK is what establishes us (RFC 9293 §3.5, figure 8, line 6).
+//= rfc9293 3.5 MUST-10
 fn is_crossing_syn_ack(conn: &Connection, seg: &Segment) -> bool {
     conn.id.state == State::SynReceived
         && seg.flags.contains(Flags::SYN | Flags::ACK)
@@ -109,7 +111,7 @@ fn is_crossing_syn_ack(conn: &Connection, seg: &Segment) -> bool {
 /// The four cases of RFC 9293 §3.4, with the two allowances that keep ACKs flowing: a segment
 /// without length may sit exactly on the right edge, and one at RCV.NXT is looked at even when
 /// the window is closed (its ACK and RST count), though its data is not taken.
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-1
 //= rfc7323 2.4 S2.4-1
 fn acceptable(conn: &Connection, seg: &Segment) -> bool {
     let window = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
@@ -124,7 +126,7 @@ fn acceptable(conn: &Connection, seg: &Segment) -> bool {
 }
 
 /// "An acknowledgment should be sent in reply (unless the RST bit is set)".
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-2
 fn not_acceptable(
     conn: &mut Connection,
     seg: &Segment,
@@ -165,7 +167,7 @@ fn note_repeated(conn: &mut Connection, seq: SeqNumber, len: u32, tcp: &mut Tcp)
 }
 
 /// "Trim off any portions that lie outside the window (including SYN and FIN)".
-//= rfc9293 3.10.7.4
+//= rfc9293 3.10.7.4 S3.10.7.4-3
 fn cut_to_window(conn: &mut Connection, seg: &Segment, tcp: &mut Tcp) -> Arrival {
     let old = if seg.seq.before(conn.rx.rcv_nxt) {
         conn.rx.rcv_nxt.offset_from(seg.seq).min(seg.payload_len)

@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
-//= rfc9293 3.10.7.3
+//= rfc9293 3.10.7.3 S3.10.7.3-3 S3.10.7.3-4
 pub(super) fn segment_arrives(
     conn: &mut Connection,
     seg: &Segment,
@@ -54,6 +54,7 @@ pub(super) fn segment_arrives(
 }
 
 /// First: an ACK must be of our SYN. Returns whether there was one.
+//= rfc9293 3.10.7.3 S3.10.7.3-1
 fn check_ack(
     conn: &Connection,
     seg: &Segment,
@@ -73,6 +74,7 @@ fn check_ack(
 }
 
 /// Second: a reset counts only if it acknowledges our SYN; then nobody listens there.
+//= rfc9293 3.10.7.3 S3.10.7.3-2
 fn check_reset(
     conn: &mut Connection,
     seg: &Segment,

@@ -15,13 +15,13 @@ impl Connection {
     /// packets of at most `mtu` octets get through. Believed only if it quotes something that is in
     /// flight (RFC 5927 §7.1), and only downwards. What is in flight and does not fit leaves again in
     /// pieces, at once and without a smaller window: nothing says that the network is busy.
+    ///
+    /// Returns the MTU of the path as far as it is believed, for others on the same path.
     //= rfc9293 3.7.2
     //= rfc9293 3.9.2.2 MUST-54
     //= rfc1191 3 S3-1 S3-2 S3-3
     //= rfc1191 5 S5-1
     //= rfc8201 4 S4-1 S4-2 S4-3 S4-4 S4-5
-    ///
-    /// Returns the MTU of the path as far as it is believed, for others on the same path.
     pub fn on_too_big(&mut self, mtu: u32, seq: SeqNumber, tcp: &mut Tcp) -> Option<u16> {
         let v4 = self.id.flow.local.address.is_v4();
         let least = if v4 { LEAST_V4 } else { LEAST_V6 };
@@ -37,6 +37,9 @@ impl Connection {
 
     /// Packets of at most `mtu` octets get through from now on; false when that was so before. Wider
     /// ones are never tried by a connection that exists.
+    //= rfc1191 3 S3-1 S3-3
+    //= rfc8201 4 S4-3 S4-4
+    //= rfc8201 5.4 S5.4-1
     pub fn on_path_mtu(&mut self, mtu: u32, tcp: &mut Tcp) -> bool {
         let v4 = self.id.flow.local.address.is_v4();
         let headers = if v4 { 40 } else { 60 };

@@ -293,7 +293,7 @@ fn follow_phase(conn: &mut Connection, flight: &mut Flight, ack: &Ack<'_>) {
 //= rfc5681 3.2 S3.2-6
 //= rfc5681 4.3 S4.3-1 S4.3-2
 //= rfc6582 3.2 S3.2-2
-//= rfc2018 6 S6-1
+//= rfc2018 5.1 S5.1-1
 fn enter(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32, delivered: u32) {
     flight.undo = Some(Undo::new(&conn.tx.window, clock));
     flight.scarred = true;

@@ -86,7 +86,7 @@ pub(crate) fn on_timeout(conn: &mut Connection, now: Instant, tcp: &mut Tcp) -> 
 //= rfc5681 3.1 S3.1-9 S3.1-10 S3.1-11
 //= rfc6298 5 S5-5
 //= rfc6582 4 S4-1
-//= rfc2018 5.1 S5.1-1
+//= rfc2018 5 S5-3
 //= rfc6675 5.1 S5.1-1 S5.1-2
 //= rfc5682 2.1 S2.1-1
 fn collapse(conn: &mut Connection, flight: &mut Flight, now: Instant, clock: u32) {

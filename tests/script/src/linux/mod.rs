@@ -1,12 +1,14 @@
 //! This machine's Linux under test: sockets and a TUN device in a namespace of their own.
 
+mod info;
 mod namespace;
 mod socket;
 
 use crate::run::{Difference, Peer, run};
-use crate::script::{Call, Check, Script, Settings, State};
+use crate::script::{Call, Check, Script, Settings};
 use crate::subject::{LISTENING, Subject, addresses};
 use crate::suite::Exchange;
+use byway_tcp::State;
 use byway_wire::{Address, Endpoint};
 use namespace::{DEVICE, Namespace};
 use rustix::fd::OwnedFd;
@@ -174,7 +176,9 @@ impl Subject for Linux {
             Call::Shutdown => self.current()?.shutdown(),
             Call::Close => {
                 self.current()?;
-                self.current = None;
+                if let Some(socket) = self.current.take() {
+                    socket.close();
+                }
                 Ok(())
             }
             Call::Abort => {
@@ -188,6 +192,7 @@ impl Subject for Linux {
                 let times = self.settings.keep_alive;
                 self.current()?.set_keep_alive(on, times)
             }
+            Call::Linger(limit) => self.current()?.set_linger(limit),
         }
     }
 
@@ -201,6 +206,13 @@ impl Subject for Linux {
                 }
                 _ => Ok(()),
             },
+            Check::Info(figure, least, most) => {
+                figure.compare(info::figure(peer, figure)?, least, most)
+            }
+            Check::SoftError(wanted) => {
+                let v6 = self.settings.v6;
+                self.current()?.check_soft_error(wanted, v6)
+            }
             check => self.current()?.check(check),
         }
     }

@@ -1,6 +1,7 @@
 //! The network namespace of a script: made, set up, asked for states, removed.
 
-use crate::script::{Congestion, Ecn, Settings, State};
+use crate::script::{Buffer, Congestion, Ecn, Settings};
+use byway_tcp::State;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Once;
@@ -106,6 +107,15 @@ pub(super) fn set_up(settings: &Settings) -> Result<(), String> {
     for (name, value) in retries {
         values.extend(value.map(|value| (name, i64::from(value))));
     }
+    let limits = [
+        ("ipv4/tcp_notsent_lowat", settings.not_sent_low_water),
+        ("ipv4/tcp_challenge_ack_limit", settings.challenge_acks),
+    ];
+    for (name, value) in limits {
+        values.extend(value.map(|value| (name, i64::from(value))));
+    }
+    grow("ipv4/tcp_rmem", settings.receive_buffer)?;
+    grow("ipv4/tcp_wmem", settings.send_buffer)?;
     for (name, value) in values {
         sysctl(name, &value.to_string())?;
     }
@@ -119,6 +129,17 @@ pub(super) fn set_up(settings: &Settings) -> Result<(), String> {
         ip(&["address", "add", "fd77::1/64", "dev", DEVICE, "nodad"])
     } else {
         ip(&["address", "add", "10.77.0.1/24", "dev", DEVICE])
+    }
+}
+
+/// A buffer that grows is the namespace's to set: what a socket is told it keeps to.
+fn grow(name: &str, buffer: Option<Buffer>) -> Result<(), String> {
+    match buffer {
+        Some(Buffer {
+            initial: Some(initial),
+            most,
+        }) => sysctl(name, &format!("4096 {initial} {most}")),
+        _ => Ok(()),
     }
 }
 

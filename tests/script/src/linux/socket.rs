@@ -2,7 +2,7 @@
 
 use super::namespace::congestion;
 use crate::packet::octet;
-use crate::script::{Check, Failure, Settings};
+use crate::script::{Buffer, Check, Failure, IcmpKind, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -27,12 +27,12 @@ fn open(to: &SocketAddr, settings: &Settings) -> Result<OwnedFd, String> {
         net::socket_with(family, SocketType::STREAM, flags, None).map_err(explain("socket"))?;
     // What a listener has, its connections inherit.
     sockopt::set_socket_oobinline(&fd, true).map_err(explain("SO_OOBINLINE"))?;
-    if let Some(octets) = settings.receive_buffer {
+    if let Some(octets) = fixed(settings.receive_buffer) {
         // The kernel keeps twice what it is told, and offers half of it.
-        sockopt::set_socket_recv_buffer_size(&fd, octets as usize).map_err(explain("SO_RCVBUF"))?;
+        sockopt::set_socket_recv_buffer_size(&fd, octets).map_err(explain("SO_RCVBUF"))?;
     }
-    if let Some(octets) = settings.send_buffer {
-        sockopt::set_socket_send_buffer_size(&fd, octets as usize).map_err(explain("SO_SNDBUF"))?;
+    if let Some(octets) = fixed(settings.send_buffer) {
+        sockopt::set_socket_send_buffer_size(&fd, octets).map_err(explain("SO_SNDBUF"))?;
     }
     if let Some(time) = settings.user_timeout {
         let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
@@ -41,6 +41,25 @@ fn open(to: &SocketAddr, settings: &Settings) -> Result<OwnedFd, String> {
     sockopt::set_tcp_congestion(&fd, congestion(settings)).map_err(explain("TCP_CONGESTION"))?;
     sockopt::set_tcp_nodelay(&fd, !settings.nagle).map_err(explain("TCP_NODELAY"))?;
     Ok(fd)
+}
+
+/// The size of a buffer that does not grow.
+fn fixed(buffer: Option<Buffer>) -> Option<usize> {
+    buffer
+        .filter(|buffer| buffer.initial.is_none())
+        .map(|buffer| buffer.most as usize)
+}
+
+/// Lets the kernel pace a connection, which it does for algorithms that ask for it, and goes on doing
+/// when another one takes over.
+fn pace(fd: &OwnedFd, settings: &Settings) -> Result<(), String> {
+    if settings.pacing != Some(true) {
+        return Ok(());
+    }
+    for algorithm in ["bbr", congestion(settings)] {
+        sockopt::set_tcp_congestion(fd, algorithm).map_err(explain("TCP_CONGESTION"))?;
+    }
+    Ok(())
 }
 
 pub(super) fn listen(at: SocketAddr, settings: &Settings) -> Result<OwnedFd, String> {
@@ -64,6 +83,7 @@ pub(super) struct Socket {
     pub(super) always: bool,
     /// The kernel tells an error once.
     error: Option<Errno>,
+    lingers: bool,
 }
 
 impl Socket {
@@ -74,6 +94,7 @@ impl Socket {
             written: 0,
             always: false,
             error: None,
+            lingers: false,
         }
     }
 
@@ -82,6 +103,7 @@ impl Socket {
         match net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(fd) => {
                 sockopt::set_tcp_nodelay(&fd, !settings.nagle).map_err(explain("TCP_NODELAY"))?;
+                pace(&fd, settings)?;
                 Ok(Some(Self::new(fd)))
             }
             Err(Errno::WOULDBLOCK) => Ok(None),
@@ -90,6 +112,10 @@ impl Socket {
     }
 
     pub(super) fn connect(to: SocketAddr, settings: &Settings) -> Result<Self, String> {
+        if settings.pacing == Some(true) {
+            // The algorithm that starts it has to be there when the connection is established.
+            return Err("Linux paces only what was accepted".to_owned());
+        }
         let fd = open(&to, settings)?;
         match net::connect(&fd, &to) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Self::new(fd)),
@@ -176,6 +202,40 @@ impl Socket {
         net::shutdown(&self.fd, net::Shutdown::Write).map_err(explain("shutdown"))
     }
 
+    pub(super) fn set_linger(&mut self, limit: Option<Duration>) -> Result<(), String> {
+        self.lingers = limit.is_some();
+        sockopt::set_socket_linger(&self.fd, limit).map_err(explain("SO_LINGER"))
+    }
+
+    pub(super) fn close(self) {
+        if self.lingers {
+            // This may take as long as it lingers, also where nothing else waits.
+            std::thread::spawn(move || drop(self));
+        }
+    }
+
+    /// The network's last report that did not end the connection. The kernel tells it once.
+    pub(super) fn check_soft_error(
+        &mut self,
+        wanted: Option<IcmpKind>,
+        v6: bool,
+    ) -> Result<(), String> {
+        self.look_for_error()?;
+        if let Some(errno) = self.error {
+            return Err(format!("the connection failed by {errno}"));
+        }
+        let is = sockopt::socket_error(&self.fd).map_err(explain("SO_ERROR"))?;
+        let wanted = match wanted {
+            Some(kind) => Some(errno_of(kind, v6)?),
+            None => None,
+        };
+        if is.err() == wanted {
+            Ok(())
+        } else {
+            Err(format!("the kernel reports {is:?}"))
+        }
+    }
+
     /// What is closed now ends by a reset.
     pub(super) fn abort(&self) -> Result<(), String> {
         sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO)).map_err(explain("SO_LINGER"))
@@ -242,7 +302,14 @@ impl Socket {
                     Err(_) => Err("the peer has not closed its side".to_owned()),
                 }
             }
-            Check::State(_) | Check::NothingToAccept => Err("this is no question to it".to_owned()),
+            Check::Writable(wanted) => match self.is_writable()? {
+                is if is == wanted => Ok(()),
+                true => Err("there is room to write".to_owned()),
+                false => Err("there is no room to write".to_owned()),
+            },
+            Check::State(_) | Check::NothingToAccept | Check::SoftError(_) | Check::Info(..) => {
+                Err("this is no question to it".to_owned())
+            }
         }
     }
 
@@ -260,6 +327,12 @@ impl Socket {
         Ok(before + 1)
     }
 
+    fn is_writable(&self) -> Result<bool, String> {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd.as_fd(), PollFlags::OUT)];
+        poll(&mut fds, Some(&Timespec::default())).map_err(explain("poll"))?;
+        Ok(fds.iter().any(|fd| fd.revents().contains(PollFlags::OUT)))
+    }
+
     /// Asks for the error only when there is one: the kernel would report what an ICMP message
     /// merely hinted at, too.
     fn look_for_error(&mut self) -> Result<(), String> {
@@ -271,6 +344,22 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+/// The kernel's name for an ICMP error.
+fn errno_of(kind: IcmpKind, v6: bool) -> Result<Errno, String> {
+    Ok(match kind {
+        IcmpKind::NetUnreachable => Errno::NETUNREACH,
+        IcmpKind::HostUnreachable | IcmpKind::TimeExceeded => Errno::HOSTUNREACH,
+        IcmpKind::ProtocolUnreachable if v6 => Errno::PROTO,
+        IcmpKind::ProtocolUnreachable => Errno::NOPROTOOPT,
+        IcmpKind::PortUnreachable => Errno::CONNREFUSED,
+        IcmpKind::Prohibited if v6 => Errno::ACCESS,
+        IcmpKind::Prohibited => Errno::HOSTUNREACH,
+        IcmpKind::TooBig(_) | IcmpKind::SourceQuench => {
+            return Err("nobody is told of this".to_owned());
+        }
+    })
 }
 
 fn failure_of(errno: Errno) -> Option<Failure> {
