@@ -17,15 +17,18 @@
 #![forbid(unsafe_code)]
 
 mod draw;
+mod icmp;
 mod network;
 mod node;
 mod observer;
 mod oracle;
 mod population;
 mod port;
+mod router;
 mod runner;
 mod scenario;
 mod trace;
+mod variants;
 mod wire;
 mod workload;
 mod world;

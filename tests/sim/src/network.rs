@@ -2,11 +2,12 @@
 //! each direction.
 
 use crate::port::{Memory, Spares};
+use crate::router::Router;
 use crate::scenario::{Blackout, LinkPlan, TailLoss};
 use crate::wire::{self, Segment};
 use byway_impair::{Fate, Link};
 use byway_stack::random::SplitMix;
-use byway_tcp::time::Instant;
+use byway_tcp::time::{Duration, Instant};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -16,14 +17,22 @@ pub(crate) struct Flying {
     pub(crate) to: usize,
     pub(crate) memory: Memory,
     pub(crate) len: u16,
-    /// What it is, unless it was damaged beyond recognition.
+    /// What it is, unless it was damaged beyond recognition, or is no segment.
     pub(crate) segment: Option<Segment>,
+    /// Which connection it is of, and which side sent it, or what it is about.
+    pub(crate) place: (usize, usize),
+    /// The router's answer to a segment that began here, and the width that it tells.
+    pub(crate) answer: Option<(u32, u16)>,
 }
 
 /// What became of a frame that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Lost,
+    /// A router refused it, and answers, or does not.
+    TooBig {
+        answered: bool,
+    },
     Sent {
         at: Instant,
         twice: bool,
@@ -40,6 +49,21 @@ struct Line {
     ecn_marks: f64,
     blackouts: Vec<Blackout>,
     tail: Option<TailLoss>,
+    router: Option<Router>,
+    late_copies: f64,
+    late: SplitMix,
+}
+
+impl Line {
+    /// How much later than the frame a copy of it arrives, if one does: as late as an old duplicate
+    /// may be, 1 ms to 16 s.
+    fn late_copy(&mut self) -> Option<Duration> {
+        if self.late_copies == 0.0 || !self.late.chance(self.late_copies) {
+            return None;
+        }
+        let most = 1_000_000 << self.late.below(15);
+        Some(Duration::from_nanos(self.late.below(most)))
+    }
 }
 
 /// All links, and the frames on them.
@@ -63,6 +87,12 @@ impl Network {
             ecn_marks: plan.ecn_marks,
             blackouts: plan.blackouts.clone(),
             tail: plan.tail_loss,
+            router: plan
+                .router
+                .as_ref()
+                .map(|router| Router::new(router, seed.wrapping_add(number as u64))),
+            late_copies: plan.late_copies,
+            late: SplitMix::new(seed.wrapping_add(number as u64) ^ 0x1a7e),
             plan: plan.clone(),
         };
         Self {
@@ -82,6 +112,8 @@ impl Network {
             line.link = Link::new(&line.plan.healed, self.seed ^ number as u64);
             line.ecn_marks = 0.0;
             line.blackouts.clear();
+            line.late_copies = 0.0;
+            line.router.iter_mut().for_each(Router::heal);
         }
     }
 
@@ -95,6 +127,12 @@ impl Network {
     ) -> Outcome {
         let line = &mut self.lines[from * self.engines + frame.to];
         let len = usize::from(frame.len);
+        if let Some(router) = &mut line.router
+            && let Some(segment) = frame.segment
+            && let Some(width) = router.refuses(now, &segment)
+        {
+            return self.refuse(now, frame, from, (segment.seq, width), spares);
+        }
         let fate = line.link.send(now, len);
         let dark = line
             .blackouts
@@ -118,10 +156,16 @@ impl Network {
         {
             segment.ecn = 3;
         }
+        let late = line.late_copy();
         if passage.twice {
             let mut memory = spares.take();
             memory[..len].copy_from_slice(&frame.memory[..len]);
             self.launch(passage.at, Flying { memory, ..frame });
+        }
+        if let Some(after) = late {
+            let mut memory = spares.take();
+            memory[..len].copy_from_slice(&frame.memory[..len]);
+            self.launch(passage.at + after, Flying { memory, ..frame });
         }
         let mut damaged = false;
         if let Some(damage) = passage.damage {
@@ -134,6 +178,40 @@ impl Network {
             at: passage.at,
             twice: passage.twice,
             damaged,
+        }
+    }
+
+    /// A router refuses a frame that began at `seq` and does not fit `width`.
+    fn refuse(
+        &mut self,
+        now: Instant,
+        frame: Flying,
+        from: usize,
+        (seq, width): (u32, u16),
+        spares: &mut Spares,
+    ) -> Outcome {
+        let line = &mut self.lines[from * self.engines + frame.to];
+        let mut memory = spares.take();
+        let sent = &frame.memory[..usize::from(frame.len)];
+        let router = line.router.as_mut();
+        let answer = router.and_then(|router| router.answer(now, sent, width, &mut memory));
+        spares.give(frame.memory);
+        match answer {
+            Some((len, at, told)) => {
+                let answer = Flying {
+                    to: from,
+                    memory,
+                    len,
+                    segment: None,
+                    place: frame.place,
+                    answer: Some((seq, told)),
+                };
+                self.launch(at, answer);
+            }
+            None => spares.give(memory),
+        }
+        Outcome::TooBig {
+            answered: answer.is_some(),
         }
     }
 

@@ -158,7 +158,7 @@ fn wrap_soon(scenario: &Scenario, number: usize) -> Duration {
     };
     let connection = &scenario.connections[index];
     let side = usize::from(connection.engines[0] != number);
-    let (local, remote) = ends(connection, index, side);
+    let (local, remote) = ends(connection, side);
     let flow = FlowKey { local, remote };
     let opens_at = connection.opens_at.max(START) + plan.uptime;
     let mut tcp = Tcp::new(Config::default(), secrets(plan), 1);

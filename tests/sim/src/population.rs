@@ -13,12 +13,27 @@ use byway_tcp::{Config, CongestionAlgorithm};
 impl Scenario {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Self {
-        let mut draw = Draw::new(seed);
-        let class = if draw.chance(0.2) {
-            Class::Clean
+        // What classes have in common is drawn the same way for all.
+        let mut kind = Draw::new(!seed);
+        let class = if Draw::new(seed).chance(0.2) {
+            kind.pick(&[Class::Clean, Class::Queued])
         } else {
-            Class::Chaos
+            kind.pick(&[
+                Class::Chaos,
+                Class::Chaos,
+                Class::Chaos,
+                Class::Narrow,
+                Class::Reuse,
+            ])
         };
+        Self::of_class(class, seed)
+    }
+
+    /// The scenario that a seed stands for in a class.
+    pub fn of_class(class: Class, seed: u64) -> Self {
+        let mut draw = Draw::new(seed);
+        // What `draw` takes the class from.
+        draw.u64();
         let engines = draw.pick(&[2, 2, 2, 3, 4]);
         let chaos = draw.log(500_000_000, 20_000_000_000);
         let heal_at = START + Duration::from_nanos(chaos);
@@ -28,14 +43,17 @@ impl Scenario {
         for (number, plan) in plans.iter_mut().enumerate() {
             choose_wrap(&mut draw, number, plan, &connections);
         }
-        Self {
+        let mut scenario = Self {
             seed,
             class,
             engines: plans,
             links,
             heal_at,
             connections,
-        }
+            forged: 0.0,
+        };
+        scenario.vary();
+        scenario
     }
 
     /// A clean path between two engines. One sends a flight of so many full segments, of which the
@@ -64,6 +82,8 @@ impl Scenario {
                 after: segments - lost,
                 count: lost,
             }),
+            router: None,
+            late_copies: 0.0,
         };
         let sender = SidePlan {
             // Timestamps take twelve octets of each.
@@ -89,7 +109,10 @@ impl Scenario {
                         ..SidePlan::default()
                     },
                 ],
+                origin: 0,
+                then: None,
             }],
+            forged: 0.0,
         }
     }
 }
@@ -101,7 +124,7 @@ const BUFFERS: [u32; 12] = [
 
 fn engine(draw: &mut Draw, class: Class) -> EnginePlan {
     let ms = Duration::from_millis;
-    let clean = class == Class::Clean;
+    let clean = class.is_clean();
     let tiny = draw.chance(0.15);
     let buffer = |draw: &mut Draw| draw.pick(&BUFFERS[if tiny { 0 } else { 4 }..]);
     let (rcv_buf, snd_buf) = (buffer(draw), buffer(draw));
@@ -212,7 +235,7 @@ fn link(draw: &mut Draw, class: Class, chaos: u64) -> LinkPlan {
     let delay = Duration::from_nanos(draw.log(10_000, 150_000_000));
     // Behind a bottleneck the round trips grow with what is sent, and a tail loss probe after two of
     // the shortest may be early; that is as RFC 8985 wants it.
-    let limited = draw.chance(0.4) && class == Class::Chaos;
+    let limited = draw.chance(0.4) && !class.is_clean();
     let rate = limited.then(|| draw.log(200_000, 1_000_000_000));
     let rate = rate.and_then(Rate::bits_per_second);
     let healed = Impairment {
@@ -221,13 +244,15 @@ fn link(draw: &mut Draw, class: Class, chaos: u64) -> LinkPlan {
         queue: QueueLimit::Frames(100_000),
         ..Impairment::default()
     };
-    if class == Class::Clean {
+    if class.is_clean() {
         return LinkPlan {
             chaos: healed.clone(),
             healed,
             ecn_marks: 0.0,
             blackouts: Vec::new(),
             tail_loss: None,
+            router: None,
+            late_copies: 0.0,
         };
     }
     let mut impaired = healed.clone();
@@ -270,6 +295,8 @@ fn link(draw: &mut Draw, class: Class, chaos: u64) -> LinkPlan {
         chaos: impaired,
         healed,
         tail_loss: None,
+        router: None,
+        late_copies: 0.0,
     }
 }
 
@@ -287,7 +314,10 @@ fn connections(
     };
     let budget = draw.log(2_000, 3_000_000) / count;
     (0..count)
-        .map(|_| connection(draw, class, engines, chaos, budget))
+        .map(|number| ConnectionPlan {
+            origin: number as usize,
+            ..connection(draw, class, engines, chaos, budget)
+        })
         .collect()
 }
 
@@ -322,7 +352,7 @@ fn connection(
         leader.fin_last = false;
         [follower, leader]
     };
-    if class == Class::Chaos && draw.chance(0.1) {
+    if !class.is_clean() && draw.chance(0.1) {
         let total = u64::from(sides[0].bytes) + u64::from(sides[1].bytes);
         let who = draw.below(2) as usize;
         sides[who].abort_after = Some(draw.below(total + 1) as u32);
@@ -333,8 +363,10 @@ fn connection(
         engines: [first, second],
         v6: draw.chance(0.3),
         opens_at: START + Duration::from_nanos(draw.below(chaos / 2)),
-        crossing: class == Class::Chaos && draw.chance(0.1),
+        crossing: !class.is_clean() && draw.chance(0.1),
         sides,
+        origin: 0,
+        then: None,
     }
 }
 

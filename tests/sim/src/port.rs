@@ -64,6 +64,11 @@ impl SimPort {
         !self.inbox.is_empty()
     }
 
+    /// The network side: one more frame changes nothing for those that wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.inbox.len() < BURST && self.inbox.len() < self.free.len()
+    }
+
     /// The network side: takes what was sent, in its order.
     pub(crate) fn collect(&mut self, spares: &mut Spares, sent: &mut Vec<(Memory, u16)>) {
         spares.0.append(&mut self.emptied);

@@ -1,10 +1,11 @@
 //! Runs scenarios, and says how to see a failure again.
 
 use crate::port::Spares;
-use crate::scenario::Scenario;
+use crate::scenario::{Class, Scenario};
 use crate::world::World;
 use byway_tcp::time::Duration;
 use std::fmt;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How a scenario is run.
@@ -42,6 +43,14 @@ pub struct Report {
     pub timeouts: u64,
     /// Segments sent again, by all engines.
     pub retransmitted: u64,
+    /// Answers of routers to packets too big for them.
+    pub too_big: u64,
+    /// Forged ICMP errors.
+    pub forged: u64,
+    /// Times that a path turned out to be narrower than an engine believed.
+    pub narrowed: u64,
+    /// Connections accepted while the one before with the same ports was in TIME-WAIT.
+    pub reopened: u64,
     /// Streams whose sequence numbers wrapped.
     pub wrapped: u64,
     /// When an application took the last octet, in virtual time.
@@ -59,6 +68,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// The class of its scenario.
+    pub class: Class,
     /// Which rule, and how.
     pub what: String,
     /// The lines of the trace, if they were asked for.
@@ -70,17 +81,30 @@ impl fmt::Display for Failure {
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
         write!(
             f,
-            "see it again: SIM_SEED={} cargo test -p byway-test-sim replay -- --nocapture \
+            "see it again: SIM_CLASS={} SIM_SEED={} cargo test -p byway-test-sim replay -- --nocapture \
              (SIM_TRACE=1 prints the wire)",
+            self.class.name(),
             self.seed
         )
     }
 }
 
 /// Runs scenarios, one after another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Runner {
     spares: Spares,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        // The allocator of the GNU library gives memory back, and then asks for it again, unless
+        // something as large was freed before: 31 MiB teach it to keep what the engines of the
+        // last run had, for those of the next.
+        drop(black_box(Vec::<u8>::with_capacity(31 << 20)));
+        Self {
+            spares: Spares::default(),
+        }
+    }
 }
 
 impl Runner {
@@ -99,6 +123,8 @@ impl Runner {
             let counters = node.shard.tcp_counters();
             report.timeouts += counters.timeouts;
             report.retransmitted += counters.retrans_segs;
+            report.narrowed += counters.path_mtu_reductions;
+            report.reopened += node.host.borrow().reopened;
             report.last_octet = report.last_octet.max(node.last_octet());
         }
         report.wrapped = world.observer.wrapped();
@@ -112,6 +138,7 @@ impl Runner {
         };
         Err(Failure {
             seed: scenario.seed,
+            class: scenario.class,
             what,
             trace: report.trace,
         })

@@ -21,6 +21,41 @@ pub enum Class {
     Chaos,
     /// Nothing is lost, damaged, doubled or out of order: nothing may be sent twice.
     Clean,
+    /// Chaos, and routers with hops that become narrower and wider, which ICMP tells; some ICMP is
+    /// forged.
+    Narrow,
+    /// Chaos, and clients that open the same four-tuple again while the server is in TIME-WAIT,
+    /// with segments of the connection before still on their way.
+    Reuse,
+    /// As clean, behind bottlenecks with queues that hold everything.
+    Queued,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 5] = [
+        Self::Chaos,
+        Self::Clean,
+        Self::Narrow,
+        Self::Reuse,
+        Self::Queued,
+    ];
+
+    /// Its name, for people and for the environment.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chaos => "chaos",
+            Self::Clean => "clean",
+            Self::Narrow => "narrow",
+            Self::Reuse => "reuse",
+            Self::Queued => "queued",
+        }
+    }
+
+    /// Whether nothing goes wrong in it.
+    pub(crate) fn is_clean(self) -> bool {
+        matches!(self, Self::Clean | Self::Queued)
+    }
 }
 
 /// A whole simulation.
@@ -36,6 +71,8 @@ pub struct Scenario {
     /// From then on nothing goes wrong any more.
     pub(crate) heal_at: Instant,
     pub(crate) connections: Vec<ConnectionPlan>,
+    /// The share of segments that a forged ICMP error follows.
+    pub(crate) forged: f64,
 }
 
 /// One engine.
@@ -66,6 +103,24 @@ pub(crate) struct LinkPlan {
     pub(crate) ecn_marks: f64,
     pub(crate) blackouts: Vec<Blackout>,
     pub(crate) tail_loss: Option<TailLoss>,
+    pub(crate) router: Option<RouterPlan>,
+    /// The share of frames of which a copy arrives much later.
+    pub(crate) late_copies: f64,
+}
+
+/// A router before the link's delay, and the hop behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct RouterPlan {
+    /// From when on packets of at most how many octets get through, in the order of time.
+    pub(crate) widths: Vec<(Instant, u16)>,
+    /// The share of what it drops without a word, until the network heals.
+    pub(crate) silence: f64,
+    /// It does not tell the width, if it may leave it out.
+    pub(crate) old: bool,
+    /// Octets of the packet that it quotes.
+    pub(crate) quote: usize,
+    /// Until its answer arrives.
+    pub(crate) delay: Duration,
 }
 
 /// Nothing gets through for a while.
@@ -108,6 +163,10 @@ pub(crate) struct ConnectionPlan {
     /// Both sides open it at that time.
     pub(crate) crossing: bool,
     pub(crate) sides: [SidePlan; 2],
+    /// The connection whose number gives the ports: itself, or the first with these ports.
+    pub(crate) origin: usize,
+    /// The connection that takes its four-tuple, so long after its first side was told of its end.
+    pub(crate) then: Option<(usize, Duration)>,
 }
 
 /// When a side starts to send.
@@ -170,22 +229,35 @@ impl ConnectionPlan {
     }
 
     /// The ports of both sides.
-    pub(crate) fn ports(&self, number: usize) -> [u16; 2] {
+    pub(crate) fn ports(&self) -> [u16; 2] {
         let other = if self.crossing {
-            CROSSING_PORT + number as u16
+            CROSSING_PORT + self.origin as u16
         } else {
             SERVER_PORT
         };
-        [CLIENT_PORT + number as u16, other]
+        [CLIENT_PORT + self.origin as u16, other]
     }
 }
 
 impl Scenario {
+    /// Between the two ends of a connection and back, with no queues.
+    pub(crate) fn round_trip(&self, plan: &ConnectionPlan) -> Duration {
+        let [first, second] = plan.engines;
+        let link = |from: usize, to: usize| &self.links[from * self.engines.len() + to];
+        link(first, second).chaos.delay + link(second, first).chaos.delay
+    }
+
     /// The same, with every segment of its engines going the long way.
     pub fn without_header_prediction(mut self) -> Self {
         for engine in &mut self.engines {
             engine.tcp.header_prediction = false;
         }
+        self
+    }
+
+    /// The same, with a forged ICMP error behind this share of segments.
+    pub fn with_forged_icmp(mut self, share: f64) -> Self {
+        self.forged = share;
         self
     }
 
@@ -202,7 +274,12 @@ impl Scenario {
         let trips: u32 = self.connections.iter().map(|c| c.round_trips(self)).sum();
         let pauses = self.connections.iter().map(ConnectionPlan::pauses).max();
         let backoff = self.engines.iter().map(|engine| engine.tcp.rto_max).max();
-        rate + longest_delay.unwrap_or_default() * 3 * trips
+        // A SYN that TIME-WAIT does not let through tries again, each time after twice the time.
+        let again = self.connections.iter().filter_map(|plan| plan.then);
+        let again = again.map(|(_, pause)| pause + Duration::from_secs(190));
+        let reuse = again.fold(Duration::ZERO, |sum, time| sum + time);
+        rate + reuse
+            + longest_delay.unwrap_or_default() * 3 * trips
             + pauses.unwrap_or_default() * 2
             + backoff.unwrap_or_default() * 4
             + Duration::from_secs(120)

@@ -43,6 +43,9 @@ pub(crate) struct Segment {
     pub(crate) block_count: u8,
     /// The two ECN bits of the IP header.
     pub(crate) ecn: u8,
+    pub(crate) v6: bool,
+    /// Routers may not cut it into fragments.
+    pub(crate) whole: bool,
     /// Octets of the IP packet.
     pub(crate) packet_len: u16,
     /// The checksum field of TCP: a digest of all that it covers.
@@ -103,6 +106,8 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Segment> {
         ),
         options_len: options.len() as u8,
         ecn,
+        v6: kind != 0x0800,
+        whole: kind != 0x0800 || packet[6] & 0x40 != 0,
         packet_len: packet_len as u16,
         checksum: u16_at(tcp, 16)?,
         ..Segment::default()
@@ -196,7 +201,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The sum of 16-bit words, not folded. Words of 32 bits add up to the same after folding.
-fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(4);
     let rest = words.remainder();
     let mut tail = [0; 4];
@@ -207,7 +212,7 @@ fn sum(bytes: &[u8]) -> u64 {
     whole + u64::from(u32::from_be_bytes(tail))
 }
 
-fn fold(sum: u64) -> u16 {
+pub(crate) fn fold(sum: u64) -> u16 {
     let mut sum = sum;
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -267,7 +272,7 @@ impl std::fmt::Display for Segment {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use byway_wire::ethernet::{Header as Link, MacAddr};
     use byway_wire::frame::emit_tcp_summed;
@@ -275,7 +280,7 @@ mod tests {
     use byway_wire::tcp::{Flags, Header, Options, SackBlock, Timestamps, WindowScale, WireWindow};
     use byway_wire::{Address, Endpoint, FlowKey, SeqNumber};
 
-    fn frame(v4: bool) -> Vec<u8> {
+    pub(crate) fn frame(v4: bool) -> Vec<u8> {
         let address = |host| {
             if v4 {
                 Address::v4([10, 0, 0, host])

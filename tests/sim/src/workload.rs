@@ -13,6 +13,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
+/// What an engine's TIME-WAIT lasts.
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
 /// How far one side of a connection is.
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
@@ -24,6 +27,8 @@ pub(crate) struct Side {
     fin: bool,
     pub(crate) aborted: bool,
     pub(crate) closed: Option<CloseReason>,
+    /// When, by the engine's clock.
+    closed_at: Instant,
     /// What it may read before its next pause is over.
     allowance: u32,
     /// A wake-up to write, or to read, is on its way.
@@ -53,6 +58,8 @@ pub(crate) struct Host {
     live: Vec<u32>,
     /// When the last octet was taken, by the engine's clock.
     pub(crate) last_octet: Option<Instant>,
+    /// Connections that were accepted while TIME-WAIT of the one before was not over.
+    pub(crate) reopened: u64,
     /// The first thing that went wrong.
     pub(crate) wrong: Option<String>,
 }
@@ -67,8 +74,8 @@ pub(crate) fn address(v6: bool, engine: usize) -> Address {
 }
 
 /// The two ends of a connection, as this side sees them: its own first.
-pub(crate) fn ends(plan: &ConnectionPlan, number: usize, side: usize) -> (Endpoint, Endpoint) {
-    let ports = plan.ports(number);
+pub(crate) fn ends(plan: &ConnectionPlan, side: usize) -> (Endpoint, Endpoint) {
+    let ports = plan.ports();
     let end = |side: usize| Endpoint::new(address(plan.v6, plan.engines[side]), ports[side]);
     (end(side), end(1 - side))
 }
@@ -90,11 +97,16 @@ impl Host {
             fin: false,
             aborted: false,
             closed: None,
+            closed_at: Instant::NEVER,
             allowance: 0,
             paused: [false; 2],
             info: None,
         };
         let opens = |(number, plan): (usize, &ConnectionPlan)| {
+            if plan.origin != number {
+                // When the one before is over.
+                return None;
+            }
             let here = plan.engines[0] == engine || (plan.crossing && plan.engines[1] == engine);
             here.then(|| Reverse((plan.opens_at + ahead, number as u32, Wake::Open)))
         };
@@ -106,6 +118,7 @@ impl Host {
             plans,
             live: Vec::new(),
             last_octet: None,
+            reopened: 0,
             wrong: None,
         }
     }
@@ -138,7 +151,7 @@ impl Host {
     }
 
     fn open(&mut self, number: usize, shard: &mut Context<'_>) {
-        let (local, remote) = ends(&self.plans[number], number, self.side_of(number));
+        let (local, remote) = ends(&self.plans[number], self.side_of(number));
         match shard.connect(remote, Some(local), token(number)) {
             Ok(id) => {
                 self.sides[number].id = id;
@@ -198,8 +211,42 @@ impl Host {
         }
     }
 
+    /// Which connection of the scenario this is. One that was opened here knows; else the client's
+    /// port tells, and of several with the same ports it is the next one.
+    fn number_of(&self, conn: &Context<'_>) -> Option<usize> {
+        if let Some(number) = (conn.token() as usize).checked_sub(1) {
+            return Some(number);
+        }
+        let flow = conn.flow();
+        let port = [flow.local.port, flow.remote.port]
+            .into_iter()
+            .find(|port| (CLIENT_PORT..CROSSING_PORT).contains(port))?;
+        let mut number = usize::from(port - CLIENT_PORT);
+        while self.sides.get(number)?.opened
+            && let Some((next, _)) = self.plans[number].then
+        {
+            number = next;
+        }
+        Some(number)
+    }
+
+    /// TCP is done with a connection. Its four-tuple may be wanted again.
+    fn closed(&mut self, number: usize, reason: CloseReason, now: Instant) {
+        if self.sides[number].closed.replace(reason).is_some() {
+            self.fail(number, "closed twice".to_owned());
+        }
+        self.sides[number].closed_at = now;
+        let then = self.plans[number]
+            .then
+            .filter(|_| self.side_of(number) == 0);
+        if let Some((next, pause)) = then {
+            self.wakes
+                .push(Reverse((now + pause, next as u32, Wake::Open)));
+        }
+    }
+
     fn opened(&mut self, conn: &mut Context<'_>) {
-        let Some(number) = number_of(conn) else {
+        let Some(number) = self.number_of(conn) else {
             let flow = conn.flow();
             self.wrong
                 .get_or_insert_with(|| format!("a connection that nobody planned: {flow:?}"));
@@ -211,6 +258,12 @@ impl Host {
         if std::mem::replace(&mut side.opened, true) {
             return self.fail(number, "opened twice".to_owned());
         }
+        let before = |plan: &ConnectionPlan| plan.then.is_some_and(|(next, _)| next == number);
+        if let Some(before) = self.plans.iter().position(before) {
+            let quiet = conn.now().since(self.sides[before].closed_at);
+            self.reopened += u64::from(self.side_of(number) == 1 && quiet < TIME_WAIT);
+        }
+        let side = &mut self.sides[number];
         if side.id == ConnId::NONE {
             side.id = conn.id();
             self.live.push(number as u32);
@@ -296,15 +349,6 @@ impl Host {
     }
 }
 
-/// Which connection of the scenario this is: the client's port tells.
-fn number_of(conn: &Context<'_>) -> Option<usize> {
-    let flow = conn.flow();
-    [flow.local.port, flow.remote.port]
-        .into_iter()
-        .find(|port| (CLIENT_PORT..CROSSING_PORT).contains(port))
-        .map(|port| usize::from(port - CLIENT_PORT))
-}
-
 /// The service that stands for all applications of an engine.
 #[derive(Debug)]
 pub(crate) struct Applications(pub(crate) Rc<RefCell<Host>>);
@@ -354,10 +398,8 @@ impl Service for Applications {
     }
 
     fn on_closed(&mut self, conn: &mut Context<'_>, reason: CloseReason) {
-        self.with(conn, |host, number, _| {
-            if host.sides[number].closed.replace(reason).is_some() {
-                host.fail(number, "closed twice".to_owned());
-            }
+        self.with(conn, |host, number, conn| {
+            host.closed(number, reason, conn.now());
         });
     }
 

@@ -1,11 +1,12 @@
 //! A simulation in motion: virtual time goes from one event to the next.
 
+use crate::icmp::Forger;
 use crate::network::{Flying, Network};
 use crate::node::Node;
 use crate::observer::{Observer, Standing, place};
 use crate::port::{Memory, Spares};
 use crate::runner::{Options, Report};
-use crate::scenario::{Class, ConnectionPlan, START, Scenario};
+use crate::scenario::{ConnectionPlan, START, Scenario};
 use crate::trace::Trace;
 use crate::wire;
 use crate::workload::Side;
@@ -29,6 +30,8 @@ pub(crate) struct World<'s> {
     pub(crate) observer: Observer,
     spares: &'s mut Spares,
     sent: Vec<(Memory, u16)>,
+    forger: Forger,
+    forged: Vec<(usize, Memory, u16)>,
     pub(crate) trace: Trace,
     healed: bool,
     pub(crate) report: Report,
@@ -47,6 +50,8 @@ impl<'s> World<'s> {
             network: Network::new(engines, &scenario.links, scenario.seed),
             observer: Observer::new(Rc::clone(&scenario)),
             sent: Vec::new(),
+            forger: Forger::new(scenario.seed, scenario.forged),
+            forged: Vec::new(),
             trace: Trace {
                 digest: scenario.seed,
                 lines: options.trace.then(Vec::new),
@@ -88,7 +93,7 @@ impl<'s> World<'s> {
     fn next_event(&mut self) -> Instant {
         let due = self.nodes.iter().map(Node::next_due).min();
         let next = due.unwrap_or(Instant::NEVER).min(self.network.next_due());
-        let heals = self.scenario.class == Class::Chaos && next >= self.scenario.heal_at;
+        let heals = !self.scenario.class.is_clean() && next >= self.scenario.heal_at;
         if !self.healed && heals {
             self.healed = true;
             self.network.heal();
@@ -103,15 +108,40 @@ impl<'s> World<'s> {
         let now = self.now.get();
         while let Some(frame) = self.network.arrival(now) {
             if let Some(segment) = &frame.segment {
-                let place = place(segment, &self.scenario).ok_or("a segment of nobody")?;
-                self.observer.delivered(now, place, segment);
+                place(segment, &self.scenario).ok_or("a segment of nobody")?;
+                self.observer.delivered(now, frame.place, segment);
                 self.trace.delivered(now, segment);
                 self.report.delivered += 1;
+                if self.forger.wants(segment) {
+                    let mut memory = self.spares.take();
+                    let genuine = &frame.memory[..usize::from(frame.len)];
+                    let len = self.forger.forge(genuine, segment, &mut memory);
+                    self.forged.push((frame.to, memory, len));
+                }
+            }
+            if let Some((seq, mtu)) = frame.answer {
+                let side = &self.nodes[frame.to].host.borrow().sides[frame.place.0];
+                if side.closed.is_none() {
+                    self.observer.told(now, frame.place, seq, mtu);
+                }
+                self.report.too_big += 1;
+                self.trace
+                    .note(now, || format!("a router answers: {seq}, at most {mtu}"));
             }
             self.nodes[frame.to]
                 .shard
                 .port_mut()
                 .arrive(frame.memory, frame.len);
+        }
+        // Behind all the others, so that those are taken as if there were none.
+        for (to, memory, len) in self.forged.drain(..) {
+            let port = self.nodes[to].shard.port_mut();
+            if port.has_room() {
+                self.report.forged += 1;
+                port.arrive(memory, len);
+            } else {
+                self.spares.give(memory);
+            }
         }
         Ok(())
     }
@@ -165,6 +195,7 @@ impl<'s> World<'s> {
             let segment = wire::parse(frame).ok_or("a segment that is malformed")?;
             let place = place(&segment, &self.scenario)
                 .ok_or_else(|| format!("a segment of nobody: {segment}"))?;
+            let place = self.observer.attribute(place, &segment);
             let host = self.nodes[number].host.borrow();
             let side = &host.sides[place.0];
             let standing = Standing {
@@ -173,12 +204,16 @@ impl<'s> World<'s> {
                 timeouts,
             };
             drop(host);
+            let to = usize::from(segment.to) - 1;
+            self.trace.leaves(now, number, to, frame);
             let checked = self.observer.sent(now, place, &segment, frame, standing);
             let flying = Flying {
-                to: usize::from(segment.to) - 1,
+                to,
                 memory,
                 len,
                 segment: Some(segment),
+                place,
+                answer: None,
             };
             let outcome = self.network.send(now, flying, number, self.spares);
             self.trace.sent(now, &segment, outcome);

@@ -102,6 +102,77 @@ fn clean_paths_see_no_retransmission() {
     assert!(total(&reports, |report| report.segments) > 50_000);
 }
 
+/// The first scenarios of a class.
+fn run_class(class: Class, seeds: std::ops::Range<u64>) -> Vec<Report> {
+    let mut runner = Runner::default();
+    seeds
+        .map(|seed| {
+            let report = runner.run(&Scenario::of_class(class, seed), Options::THOROUGH);
+            report.unwrap_or_else(|failure| panic!("{failure}"))
+        })
+        .collect()
+}
+
+/// Behind a bottleneck whose queue holds everything nothing times out. Where a queue grows faster
+/// than the round trips tell, a tail loss probe asks, as RFC 8985 wants it; the observer sees that it
+/// is nothing else.
+#[test]
+fn queues_cause_no_retransmission_but_probes() {
+    let reports = run_class(Class::Queued, 0..500);
+    assert_eq!(total(&reports, |report| report.timeouts), 0);
+    let probed = reports.iter().filter(|report| report.retransmitted > 0);
+    let probed = probed.count();
+    assert!(probed < 25, "segments sent again in {probed} runs");
+    assert!(total(&reports, |report| report.segments) > 50_000);
+}
+
+/// Hops that become narrower are found, through ICMP that mostly arrives, and everything gets
+/// through in the end.
+//= rfc1191 3 S3-1 S3-2
+//= rfc8201 4 S4-1 S4-2
+//= rfc9293 3.7.2
+#[test]
+fn narrow_hops_are_found() {
+    let reports = run_class(Class::Narrow, 0..500);
+    let told = total(&reports, |report| report.too_big);
+    assert!(told > 400, "{told} answers of routers");
+    let narrowed = total(&reports, |report| report.narrowed);
+    assert!(narrowed > 200, "{narrowed} paths became narrower");
+}
+
+/// Errors about other connections, about what is not in flight, with wrong checksums, of wrong
+/// sources, of wide hops, and cut ones: not one octet on the wire is another.
+//= rfc9293 3.9.2.2 MUST-54 MUST-55
+#[test]
+fn forged_icmp_changes_nothing() {
+    let mut runner = Runner::default();
+    let mut forged = 0;
+    for class in [Class::Chaos, Class::Narrow, Class::Reuse] {
+        for seed in 10_000..10_100 {
+            let [without, with] = [0.0, 0.2].map(|share| {
+                let scenario = Scenario::of_class(class, seed).with_forged_icmp(share);
+                let report = runner.run(&scenario, Options::FAST);
+                report.unwrap_or_else(|failure| panic!("{failure}"))
+            });
+            forged += with.forged;
+            let with = Report { forged: 0, ..with };
+            assert_eq!(with, without, "{} {seed}", class.name());
+        }
+    }
+    assert!(forged > 6_000, "{forged} errors");
+}
+
+/// Clients come back to the same four-tuple while the server is in TIME-WAIT, and old segments come
+/// with them.
+//= rfc6191 2 S2-1 S2-2 S2-3
+//= rfc9293 3.6.1 MAY-2
+#[test]
+fn a_four_tuple_is_used_again_in_time_wait() {
+    let reports = run_class(Class::Reuse, 0..300);
+    let reopened = total(&reports, |report| report.reopened);
+    assert!(reopened > 600, "{reopened} connections in TIME-WAIT");
+}
+
 /// After a tail loss nothing follows that would tell. A probe after two round trips asks, and its
 /// answer tells what else is missing. Only where a single segment is left the probe allows for an
 /// ACK that its receiver delays, up to the time of a timeout; it is no timeout all the same.
@@ -167,7 +238,7 @@ fn the_same_seed_gives_the_same_trace() {
     assert_eq!(digests.len(), 40, "other seeds, other traces");
 }
 
-/// `SIM_SEED=n` runs that seed, `SIM_TRACE=1` prints the wire.
+/// `SIM_SEED=n` runs that seed, in its own class or in `SIM_CLASS`; `SIM_TRACE=1` prints the wire.
 #[test]
 fn replay() {
     let Ok(seed) = std::env::var("SIM_SEED") else {
@@ -178,7 +249,13 @@ fn replay() {
         trace: true,
         ..Options::THOROUGH
     };
-    let scenario = Scenario::draw(seed);
+    let scenario = match std::env::var("SIM_CLASS") {
+        Ok(name) => {
+            let class = Class::ALL.into_iter().find(|class| class.name() == name);
+            Scenario::of_class(class.expect("SIM_CLASS is a class"), seed)
+        }
+        Err(_) => Scenario::draw(seed),
+    };
     let print = |trace: &[String]| {
         if std::env::var_os("SIM_TRACE").is_some() {
             println!("{scenario:#?}");

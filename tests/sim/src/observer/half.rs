@@ -73,6 +73,10 @@ pub(crate) struct Half {
     pub(crate) timed_out_to: i64,
     pub(crate) timeouts: u64,
     pub(crate) silence: Silence,
+    /// What gets through to the peer, as far as this end was told, and since when.
+    pub(crate) path_mtu: Option<(Instant, u16)>,
+    /// When it sent its SYN first.
+    pub(crate) began: Option<Instant>,
 }
 
 /// Where `seq` is, counted from `base`.
@@ -119,8 +123,11 @@ impl Half {
         if usize::from(segment.packet_len) > usize::from(facts.mtu) {
             return Err(format!("{} octets exceed the MTU", segment.packet_len));
         }
+        self.check_path_mtu(segment, facts)?;
         if segment.has(flag::RST) {
-            let expected = facts.aborts || facts.standing.over || self.is_finished();
+            // What is left of the connection before does not fit a handshake.
+            let old = facts.reuses && self.end <= 1;
+            let expected = facts.aborts || facts.standing.over || self.is_finished() || old;
             return expected.then_some(()).ok_or("an unexpected reset".into());
         }
         if facts.standing.over {
@@ -142,6 +149,45 @@ impl Half {
             self.check_receiving(segment)?;
         }
         Ok(())
+    }
+
+    /// It is told that its segment from `seq` on does not get through. True if it has to believe
+    /// it: the segment is in flight.
+    pub(crate) fn is_told(&mut self, seq: u32, mtu: u16, now: Instant) -> bool {
+        let Some(mine) = self.mine else {
+            return false;
+        };
+        let place = place(seq, mine.isn);
+        if place < self.surely_acked || place >= self.end {
+            return false;
+        }
+        // What does not fit is lost, all of it: it may leave again at once, or as pacing lets it.
+        self.silence.broken(now, false, false);
+        (self.recover_to, self.timed_out_to) = (self.end, self.end);
+        if place < self.una {
+            // It may have ignored the acknowledgment, and believes this; nobody knows.
+            return false;
+        }
+        if self.path_mtu.is_none_or(|(_, known)| mtu < known) {
+            self.path_mtu = Some((now, mtu));
+        }
+        true
+    }
+
+    /// What a router said is heeded: by this connection, and by those that begin later.
+    fn check_path_mtu(&mut self, segment: &Segment, facts: &Facts<'_>) -> Result<(), String> {
+        let began = *self.began.get_or_insert(facts.now);
+        let learned = facts.learned.filter(|(since, _)| *since < began);
+        // What leaves at that very moment may have been ready before.
+        let told = self.path_mtu.filter(|(since, _)| *since < facts.now);
+        let known = [learned, told].into_iter().flatten().map(|(_, mtu)| mtu);
+        match known.min() {
+            Some(most) if segment.whole && segment.packet_len > most => Err(format!(
+                "{} octets, though a router said that {most} are the most",
+                segment.packet_len
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn sends_syn(&mut self, segment: &Segment, facts: &Facts<'_>) -> Result<(), String> {

@@ -15,10 +15,11 @@ mod timing;
 
 use crate::oracle::Stream;
 use crate::scenario::{CLIENT_PORT, CROSSING_PORT, Class, Scenario};
-use crate::wire::Segment;
+use crate::wire::{Segment, flag};
 use byway_tcp::Info;
-use byway_tcp::time::Instant;
+use byway_tcp::time::{Duration, Instant};
 use half::Half;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// What an end is known to be up to, beside what the wire shows.
@@ -45,8 +46,14 @@ pub(crate) struct Facts<'a> {
     pub(crate) bytes: u32,
     /// Nothing may be sent twice.
     pub(crate) clean: bool,
+    /// But a tail loss probe, after such a silence.
+    pub(crate) probe_after: Option<Duration>,
     /// Resets are to be expected.
     pub(crate) aborts: bool,
+    /// Another connection had its four-tuple before.
+    pub(crate) reuses: bool,
+    /// From when on new connections between its hosts know of a narrow hop, and of which.
+    pub(crate) learned: Option<(Instant, u16)>,
 }
 
 /// Watches every connection of a scenario.
@@ -54,9 +61,18 @@ pub(crate) struct Facts<'a> {
 pub(crate) struct Observer {
     scenario: Rc<Scenario>,
     flows: Vec<[Half; 2]>,
+    /// By the first connection with some ports: the one that has them now, as each side sees it.
+    current: Vec<[usize; 2]>,
+    learned: HashMap<Lesson, (Instant, u16)>,
 }
 
-/// Which connection a segment belongs to, and which side sent it.
+/// An engine, the one that it sends to, and whether by IPv6.
+type Lesson = (usize, usize, bool);
+
+/// No path that matters is narrower, whatever ICMP says (Linux's `min_pmtu`).
+const LEAST_PATH_MTU: u16 = 552;
+
+/// The first connection with these ports, and which side sent the segment.
 pub(crate) fn place(segment: &Segment, scenario: &Scenario) -> Option<(usize, usize)> {
     let client = |port: u16| (CLIENT_PORT..CROSSING_PORT).contains(&port);
     let (port, side) = if client(segment.ports.0) {
@@ -68,7 +84,7 @@ pub(crate) fn place(segment: &Segment, scenario: &Scenario) -> Option<(usize, us
     };
     let number = usize::from(port - CLIENT_PORT);
     let plan = scenario.connections.get(number)?;
-    let ports = plan.ports(number);
+    let ports = plan.ports();
     let expected = (
         plan.engines[side] as u8 + 1,
         plan.engines[1 - side] as u8 + 1,
@@ -85,7 +101,57 @@ impl Observer {
                 .iter()
                 .map(|_| Default::default())
                 .collect(),
+            current: (0..scenario.connections.len())
+                .map(|number| [number; 2])
+                .collect(),
+            learned: HashMap::new(),
             scenario,
+        }
+    }
+
+    /// Which of the connections with the same ports a segment is of that is sent now: a client's
+    /// next one begins with its SYN, a server's with the answer to that.
+    pub(crate) fn attribute(
+        &mut self,
+        (origin, side): (usize, usize),
+        segment: &Segment,
+    ) -> (usize, usize) {
+        let number = self.current[origin][side];
+        if !segment.has(flag::SYN) {
+            return (number, side);
+        }
+        let Some((next, _)) = self.scenario.connections[number].then else {
+            return (number, side);
+        };
+        let isn = |number: usize| self.flows[number][0].mine.map(|offer| offer.isn);
+        let begins = if side == 0 {
+            isn(number).is_some_and(|isn| isn != segment.seq)
+        } else {
+            segment.has(flag::ACK) && isn(next) == Some(segment.ack.wrapping_sub(1))
+        };
+        if begins {
+            self.current[origin][side] = next;
+        }
+        (self.current[origin][side], side)
+    }
+
+    /// An end is told that its segment from `seq` on was too big for a hop of `mtu` octets, zero for
+    /// one that does not tell.
+    pub(crate) fn told(
+        &mut self,
+        now: Instant,
+        (number, side): (usize, usize),
+        seq: u32,
+        mtu: u16,
+    ) {
+        let mtu = mtu.max(LEAST_PATH_MTU);
+        if self.flows[number][side].is_told(seq, mtu, now) {
+            let plan = &self.scenario.connections[number];
+            let lesson = (plan.engines[side], plan.engines[1 - side], plan.v6);
+            let learned = self.learned.entry(lesson).or_insert((now, mtu));
+            if mtu < learned.1 {
+                *learned = (now, mtu);
+            }
         }
     }
 
@@ -111,8 +177,15 @@ impl Observer {
             standing,
             stream: Stream::new(self.scenario.seed, number, side),
             bytes: plan.sides[side].bytes,
-            clean: self.scenario.class == Class::Clean,
+            clean: self.scenario.class.is_clean(),
+            probe_after: (self.scenario.class == Class::Queued)
+                .then(|| self.scenario.round_trip(plan) * 2),
             aborts: plan.aborts(),
+            reuses: plan.origin != number,
+            learned: self
+                .learned
+                .get(&(plan.engines[side], plan.engines[1 - side], plan.v6))
+                .copied(),
         };
         self.flows[number][side]
             .sends(segment, segment.bytes(frame), &facts)

@@ -39,7 +39,7 @@ impl Half {
         }
         let again = start < self.end;
         if again {
-            if facts.clean {
+            if facts.clean && !self.is_tail_probe(end, facts) {
                 return Err(format!("it sends {start} again, and nothing was lost"));
             }
             self.resent_to = self.resent_to.max(end.min(self.end));
@@ -51,13 +51,21 @@ impl Half {
             if self.surely_acked == self.end || syn {
                 self.silence.starts(facts.now);
             }
-            self.silence.interrupted();
+            self.silence.interrupted(facts.now);
             self.end = end;
             if segment.len() > 0 {
                 self.check_congestion(end - start, facts)?;
             }
         }
         Ok(())
+    }
+
+    /// Behind a bottleneck an ACK may be later than two round trips before, and the last segment is
+    /// sent again to ask for it, once (RFC 8985 §7.2).
+    fn is_tail_probe(&mut self, end: i64, facts: &Facts<'_>) -> bool {
+        let last = end == self.end && self.end > 1 && self.sack();
+        let patience = facts.probe_after.filter(|_| last);
+        patience.is_some_and(|patience| self.silence.asks(facts.now, patience))
     }
 
     /// Nothing but an acknowledgment: at SND.NXT, or a probe left of the window.

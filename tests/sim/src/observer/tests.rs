@@ -15,6 +15,9 @@ struct End {
     now: Instant,
     config: Config,
     clean: bool,
+    probe_after: Option<Duration>,
+    reuses: bool,
+    learned: Option<(Instant, u16)>,
     over: bool,
 }
 
@@ -37,6 +40,9 @@ impl End {
             now: Instant::from_nanos(1_000_000_000),
             config: Config::default(),
             clean: false,
+            probe_after: None,
+            reuses: false,
+            learned: None,
             over: false,
         };
         let mut syn = segment(flag::SYN, 0, 0);
@@ -70,7 +76,10 @@ impl End {
             stream: Stream::new(1, 0, 0),
             bytes: 500,
             clean: self.clean,
+            probe_after: self.probe_after,
             aborts: false,
+            reuses: self.reuses,
+            learned: self.learned,
         };
         self.half.sends(&segment, bytes, &facts)
     }
@@ -207,6 +216,72 @@ fn sending_again_without_a_reason_is_found() {
     end.sends(end.data(1, 100)).unwrap();
     end.waits(500);
     refused(end.sends(end.data(1, 100)), "nothing was lost");
+}
+
+#[test]
+fn behind_a_queue_the_last_segment_is_sent_again_once_and_late() {
+    let open = || {
+        let mut end = End::open();
+        (end.clean, end.probe_after) = (true, Some(Duration::from_millis(20)));
+        end.sends(end.data(1, 100)).unwrap();
+        end.sends(end.data(101, 100)).unwrap();
+        end
+    };
+    let mut early = open();
+    early.waits(10);
+    refused(early.sends(early.data(101, 100)), "nothing was lost");
+    let mut first = open();
+    first.waits(30);
+    refused(first.sends(first.data(1, 100)), "nothing was lost");
+    let mut end = open();
+    end.waits(30);
+    end.sends(end.data(101, 100)).unwrap();
+    end.waits(300);
+    refused(end.sends(end.data(101, 100)), "nothing was lost");
+}
+
+#[test]
+fn segments_that_a_router_refused_are_found() {
+    let told = |place: u32, mtu: u16| {
+        let mut end = End::open();
+        end.sends(end.data(1, 100)).unwrap();
+        let believed = end.half.is_told(MINE.wrapping_add(place), mtu, end.now);
+        (end, believed)
+    };
+    let sends = |end: &mut End, len: u16| {
+        end.waits(1);
+        let mut segment = end.data(101, 50);
+        (segment.packet_len, segment.whole) = (len, true);
+        end.sends(segment)
+    };
+    let (mut end, believed) = told(1, 600);
+    assert!(believed);
+    sends(&mut end, 600).unwrap();
+    let (mut end, _) = told(1, 600);
+    refused(sends(&mut end, 601), "a router said that 600");
+    for place in [0, 101] {
+        let (mut end, believed) = told(place, 600);
+        assert!(!believed, "{place} is not in flight");
+        sends(&mut end, 601).unwrap();
+    }
+    // What the host learned is for connections that begin later.
+    for (earlier, refuses) in [(0, false), (1, true)] {
+        let mut end = End::open();
+        end.sends(end.data(1, 100)).unwrap();
+        let began = end.half.began.unwrap();
+        end.learned = Some((began - Duration::from_millis(earlier), 600));
+        assert_eq!(sends(&mut end, 601).is_err(), refuses);
+    }
+}
+
+#[test]
+fn a_reset_that_the_connection_before_explains_is_for_handshakes() {
+    let mut end = End::open();
+    end.reuses = true;
+    let reset = segment(flag::RST, MINE.wrapping_add(1), 0);
+    end.sends(reset).unwrap();
+    end.sends(end.data(1, 100)).unwrap();
+    refused(end.sends(reset), "an unexpected reset");
 }
 
 #[test]

@@ -27,6 +27,12 @@ pub(crate) struct Silence {
     restarted: bool,
     /// A segment beyond the congestion window was sent since.
     probed: bool,
+    /// The last segment was sent again since, where only that may be.
+    asked: bool,
+    /// When something was acknowledged last.
+    advanced: Option<Instant>,
+    /// When new data was sent last.
+    sent: Option<Instant>,
 }
 
 impl Silence {
@@ -40,6 +46,12 @@ impl Silence {
     /// A tail loss probe may be sent: nothing is heard right now, and it is the first one.
     pub(crate) fn may_probe(&mut self, now: Instant) -> bool {
         self.heard != Some(now) && !std::mem::replace(&mut self.probed, true)
+    }
+
+    /// Nothing was acknowledged and nothing new sent for so long, and this is the first time since.
+    pub(crate) fn asks(&mut self, now: Instant, patience: Duration) -> bool {
+        let quiet = |since: Option<Instant>| since.is_none_or(|at| now.since(at) >= patience);
+        quiet(self.advanced) && quiet(self.sent) && !std::mem::replace(&mut self.asked, true)
     }
 
     /// A timeout after so long: twice as late as the one before, if nothing was sent between.
@@ -58,8 +70,9 @@ impl Silence {
     }
 
     /// New data is sent.
-    pub(crate) fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self, now: Instant) {
         self.restarted = true;
+        self.sent = Some(now);
     }
 
     /// Something is heard. Unless it was taken for sure, nobody knows when the timer started.
@@ -68,6 +81,10 @@ impl Silence {
         self.last = None;
         self.early = false;
         self.probed = false;
+        if advances {
+            self.advanced = Some(now);
+            self.asked = false;
+        }
         if !taken {
             self.started = None;
         } else if advances {
