@@ -36,6 +36,14 @@ impl BufferPool {
         })
     }
 
+    /// Asks the CPU for the buffers at an index.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(record) = self.get(index) {
+            byway_sys::prefetch_record(record);
+        }
+    }
+
     /// Gives buffers back, empty.
     #[inline]
     pub(crate) fn give(&mut self, index: u32) {

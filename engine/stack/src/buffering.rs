@@ -11,7 +11,7 @@
 //! connections whose application has next to nothing unread: with each that it serves and that then
 //! stops, one or two blocks are gone, not a window.
 
-use crate::blocks::BLOCK;
+use crate::blocks::{BLOCK, BlockPool};
 use crate::core::{Core, NONE, flag};
 use crate::rope::blocks_for;
 use byway_tcp::segment::Segment;
@@ -28,30 +28,34 @@ const WINDOW_SHARE: u32 = 8;
 const UNREAD_SHARE: u32 = 1024;
 
 /// Octets in so many blocks.
-fn octets(blocks: u32) -> u32 {
+fn octets_in(blocks: u32) -> u32 {
     blocks.saturating_mul(BLOCK as u32)
+}
+
+impl BlockPool {
+    /// True when so many octets can be kept without what is reserved being touched.
+    #[inline]
+    pub(crate) fn has_plenty_for(&self, octets: usize) -> bool {
+        self.available() >= self.total() / RESERVED_SHARE + blocks_for(octets)
+    }
 }
 
 impl Core {
     /// True when the payload of a segment for this connection can be kept, whatever comes of it.
     /// Else the drop is counted.
-    #[inline]
     pub(crate) fn has_room_for(&mut self, index: u32, seg: &Segment) -> bool {
-        if seg.payload_len == 0 {
+        let octets = seg.payload_len as usize;
+        if octets == 0 || self.receive_blocks.has_plenty_for(octets) {
             return true;
         }
-        let (available, total) = (self.receive_blocks.available(), self.receive_blocks.total());
-        let needed = blocks_for(seg.payload_len as usize);
-        if available >= total / RESERVED_SHARE + needed {
-            return true;
-        }
+        let available = self.receive_blocks.available();
         let conn = self.conn(index);
         if !seg.seq.at_or_before(conn.rcv_nxt()) {
             self.counters.receive_blocks_reserved += 1;
             return false;
         }
-        let keeps_up = conn.unread() <= octets(available) / UNREAD_SHARE;
-        let room = keeps_up && available >= needed;
+        let keeps_up = conn.unread() <= octets_in(available) / UNREAD_SHARE;
+        let room = keeps_up && available >= blocks_for(octets);
         self.counters.receive_blocks_empty += u64::from(!room);
         room
     }
@@ -63,7 +67,7 @@ impl Core {
         let bound = if available >= total / SHORT_SHARE {
             u32::MAX
         } else {
-            octets(available.saturating_sub(total / RESERVED_SHARE)) / WINDOW_SHARE
+            octets_in(available.saturating_sub(total / RESERVED_SHARE)) / WINDOW_SHARE
         };
         self.tcp.bound_windows(bound);
     }

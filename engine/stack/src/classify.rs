@@ -1,16 +1,18 @@
 //! From a frame to what it is for us: parsed once, checksum verified, everything else counted.
 
 use crate::counters::Counters;
-use byway_tcp::segment::Segment;
+use byway_tcp::segment::{Plain, Segment};
 use byway_wire::ethernet::MacAddr;
 use byway_wire::frame::{self, ChecksumState, Packet, TcpFrame};
 use byway_wire::icmp::IcmpError;
 use byway_wire::ip::Ecn;
+use byway_wire::plain;
+use byway_wire::tcp::Flags;
 
 /// Segments without a filled-in checksum, and none with a right one, after which it is said aloud.
 const UNFILLED_BEFORE_NOTICE: u64 = 4;
 
-/// What a frame holds for the rest of the turn.
+/// What a frame holds that is not plain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arrival {
     /// A segment with a good checksum.
@@ -39,8 +41,16 @@ impl Classifier {
         }
     }
 
-    /// What this frame is for us.
+    /// The frame as a plain segment, if it is one for us with a good checksum: most are. If not,
+    /// nothing is counted, and [`classify`](Self::classify) tells what it is.
     #[inline]
+    pub(crate) fn plain(&mut self, bytes: &[u8]) -> Option<plain::Frame> {
+        let found = plain::parse(bytes, self.mac, byway_sys::checksum::sum);
+        self.settled |= found.is_some();
+        found
+    }
+
+    /// What this frame is for us, whatever it is.
     pub(crate) fn classify(
         &mut self,
         bytes: &[u8],
@@ -94,6 +104,20 @@ impl Classifier {
             !self.settled && !self.trust_unfilled && own.csum_partial >= UNFILLED_BEFORE_NOTICE;
         self.settled |= noticed;
         noticed
+    }
+}
+
+/// A plain segment as TCP sees it.
+#[inline]
+pub(crate) fn plain_of(frame: &plain::Frame) -> Plain {
+    Plain {
+        seq: frame.seq,
+        ack: frame.ack,
+        window: frame.window,
+        push: frame.flags.contains(Flags::PSH),
+        congestion: frame.ecn == Ecn::Ce,
+        timestamps: frame.timestamps,
+        payload_len: frame.payload_len(),
     }
 }
 

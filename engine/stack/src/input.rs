@@ -1,6 +1,6 @@
 //! Segments and ICMP errors on their way to the record that speaks for their flow.
 
-use crate::classify::segment_of;
+use crate::classify::{Arrival, plain_of, segment_of};
 use crate::core::{Core, HalfOpen, NO_PATH, NONE};
 use crate::flow_table::{FlowHash, Record};
 use crate::listener::Listener;
@@ -14,12 +14,52 @@ use byway_tcp::time_wait::TimeWaitVerdict;
 use byway_wire::SeqNumber;
 use byway_wire::frame::TcpFrame;
 use byway_wire::ip::Treatment;
+use byway_wire::plain;
 use byway_wire::tcp::Flags;
 
 impl Reactor {
+    /// A plain segment with good checksums, and the connection that it probably is for. False, and
+    /// nothing done, when no connection is open between its ends.
+    #[inline]
+    pub(crate) fn on_plain(
+        &mut self,
+        frame: &plain::Frame,
+        hash: FlowHash,
+        candidate: u32,
+        payload: &[u8],
+    ) -> bool {
+        let core = &mut self.core;
+        let seg = plain_of(frame);
+        // What header prediction takes is established, so it is in the table, and found.
+        if let Some(conn) = core.connections.get_mut(candidate)
+            && *conn.flow() == frame.flow
+            && core.receive_blocks.has_plenty_for(payload.len())
+            && let Some(acked) = conn.on_plain(&seg, core.now, &mut core.tcp)
+        {
+            self.apply_plain(candidate, acked, payload);
+            return true;
+        }
+        match core.find(hash, &frame.flow) {
+            Some(Record::Connection(index)) => {
+                self.for_connection(index, &seg.segment(), payload);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A frame that is not plain, or not for a connection.
+    pub(crate) fn on_arrival(&mut self, arrival: &Arrival, hash: FlowHash, bytes: &[u8]) {
+        match arrival {
+            Arrival::Segment(frame) => self.on_segment(frame, hash, frame.payload_bytes(bytes)),
+            Arrival::Error(error) => self.on_icmp_error(error),
+            Arrival::Nothing => {}
+        }
+    }
+
     /// A segment with a good checksum.
     #[inline]
-    pub(crate) fn on_segment(&mut self, frame: &TcpFrame, hash: FlowHash, payload: &[u8]) {
+    fn on_segment(&mut self, frame: &TcpFrame, hash: FlowHash, payload: &[u8]) {
         let seg = segment_of(frame);
         match self.core.find(hash, &frame.flow) {
             Some(Record::Connection(index)) => self.for_connection(index, &seg, payload),
@@ -31,7 +71,6 @@ impl Reactor {
         }
     }
 
-    #[inline]
     fn for_connection(&mut self, index: u32, seg: &Segment, payload: &[u8]) {
         if !self.core.has_room_for(index, seg) {
             return;

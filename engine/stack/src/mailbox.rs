@@ -129,6 +129,12 @@ impl Mailbox {
         )
     }
 
+    /// True when no command waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.commands.is_empty()
+    }
+
     /// The next command.
     #[inline]
     pub(crate) fn next_command(&self) -> Option<Command> {

@@ -8,6 +8,7 @@ use crate::config::ShardConfig;
 use byway_wire::Address;
 use byway_wire::ethernet::{Header, MacAddr};
 use byway_wire::ip::Treatment;
+use byway_wire::plain::Template;
 use std::collections::HashMap;
 
 /// How a remote address is reached, as the control plane found out.
@@ -85,6 +86,7 @@ pub(crate) enum Updated {
 #[derive(Debug)]
 struct Slot {
     path: Path,
+    template: Option<Template>,
     users: u32,
     /// It is among `unused`.
     listed: bool,
@@ -121,6 +123,13 @@ impl Paths {
         self.slots.get(usize::from(index)).map(|slot| &slot.path)
     }
 
+    /// A path, and the template of its plain headers if its frames are not tagged.
+    #[inline]
+    pub(crate) fn with_template(&self, index: u16) -> Option<(&Path, Option<&Template>)> {
+        let slot = self.slots.get(usize::from(index))?;
+        Some((&slot.path, slot.template.as_ref()))
+    }
+
     /// The index of a path, one more user of it; `None` when the table is full.
     pub(crate) fn acquire(&mut self, path: Path) -> Option<u16> {
         // Mostly it is the one that was asked for last: a router, or a load balancer.
@@ -136,6 +145,7 @@ impl Paths {
         }
         let slot = Slot {
             path,
+            template: Template::new(&path.link, path.treatment),
             users: 1,
             listed: false,
         };

@@ -61,6 +61,23 @@ impl Reactor {
         self.core.failed.push(service);
     }
 
+    /// Carries out what came of a plain segment: octets that it acknowledged, and its payload.
+    #[inline]
+    pub(crate) fn apply_plain(&mut self, index: u32, acked: u32, payload: &[u8]) {
+        if acked > 0 {
+            self.core.free_acknowledged(index, acked);
+            self.core.forget_soft_error(index);
+        }
+        if !payload.is_empty() {
+            self.deliver(index, payload, 0);
+        }
+        if acked > 0 && self.core.has(index, flag::BLOCKED) {
+            self.tell_writable(index, false);
+        }
+        self.core.mark_dirty(index);
+        self.settle();
+    }
+
     /// Carries out what came of an input for a connection; `payload` is that of the segment.
     pub(crate) fn apply(&mut self, index: u32, effects: &Effects, payload: &[u8]) {
         let fx = effects;
@@ -85,7 +102,8 @@ impl Reactor {
             self.tell(index, |service, conn| service.on_urgent(conn));
         }
         if fx.deliver.len > 0 || fx.ready > 0 {
-            self.deliver(index, fx, payload);
+            let fresh = piece_of(payload, fx.deliver.skip, fx.deliver.len);
+            self.deliver(index, fresh, fx.ready);
         }
         if fx.acked > 0 && self.core.has(index, flag::BLOCKED) {
             self.tell_writable(index, false);
@@ -115,10 +133,10 @@ impl Reactor {
     }
 
     /// In-order bytes: straight from the frame when nothing waits before them.
-    fn deliver(&mut self, index: u32, fx: &Effects, payload: &[u8]) {
-        let fresh = piece_of(payload, fx.deliver.skip, fx.deliver.len);
+    #[inline]
+    fn deliver(&mut self, index: u32, fresh: &[u8], ready: u32) {
         let unread = self.core.conn(index).unread();
-        let before = unread - fx.deliver.len - fx.ready;
+        let before = unread - fresh.len() as u32 - ready;
         if before > 0 {
             self.core.keep(index, before, fresh);
         } else {
@@ -128,7 +146,9 @@ impl Reactor {
                 return;
             }
         }
-        self.offer_unread(index);
+        if before + ready > 0 {
+            self.offer_unread(index);
+        }
     }
 
     /// Offers bytes to the service; how many it took.
@@ -304,7 +324,14 @@ impl Reactor {
 
     /// Offers unread bytes again where that was asked for, and wakes writers that waited for
     /// blocks. What is asked for meanwhile waits for the next turn.
+    #[inline]
     pub(crate) fn run_resumed(&mut self) {
+        if !self.core.resumed.is_empty() || !self.core.starved.is_empty() {
+            self.resume_all();
+        }
+    }
+
+    fn resume_all(&mut self) {
         for _ in 0..self.core.resumed.len() {
             let Some(index) = self.core.resumed.pop_front() else {
                 break;
@@ -330,7 +357,15 @@ impl Reactor {
     }
 
     /// Tells services of the start, once each.
+    #[inline]
     pub(crate) fn run_starts(&mut self) {
+        if self.started < self.services.len() {
+            self.start_services();
+        }
+    }
+
+    #[cold]
+    fn start_services(&mut self) {
         while self.started < self.services.len() {
             let service = self.started as u16;
             self.started += 1;

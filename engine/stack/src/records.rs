@@ -76,10 +76,12 @@ impl<T> Records<T> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
-    /// The slot, for a prefetch.
+    /// Asks the CPU for the slot, all of its cache lines.
     #[inline]
-    pub(crate) fn slot(&self, index: u32) -> Option<&Option<T>> {
-        self.slots.get(index as usize)
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(slot) = self.slots.get(index as usize) {
+            byway_sys::prefetch_record(slot);
+        }
     }
 
     /// Which use of its slot this is.

@@ -41,6 +41,7 @@ impl Rope {
 
     /// Writes `bytes` at distance `at` from the front, over what was there. Returns how many were
     /// written: fewer than all only when the pool is empty.
+    #[inline]
     pub fn write_at(&mut self, pool: &mut BlockPool, at: u32, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         let mut place = self.head as usize + at as usize;

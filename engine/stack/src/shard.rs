@@ -3,7 +3,7 @@
 use crate::classify::{Arrival, Classifier};
 use crate::clock::Clock;
 use crate::config::ShardConfig;
-use crate::core::{Core, Phase};
+use crate::core::{Core, NONE, Phase};
 use crate::counters::{Counters, snapshot};
 use crate::flow_table::{FlowHash, Record};
 use crate::listener::ListenError;
@@ -13,10 +13,11 @@ use crate::port::{BURST, Port, PortStats, RxFrame};
 use crate::reactor::Reactor;
 use crate::service::Service;
 use crate::transmit::transmit;
-use byway_sys::prefetch_read;
+use byway_sys::{prefetch_read, prefetch_record};
 use byway_tcp::time::{Duration, Instant};
-use byway_wire::Endpoint;
 use byway_wire::ethernet::{HEADER_LEN, TAG_LEN};
+use byway_wire::plain;
+use byway_wire::{Endpoint, FlowKey};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An idle shard wakes at least this often, to look whether it should stop.
@@ -26,6 +27,15 @@ const CACHE_LINE: usize = 64;
 /// Turns that the last frames get to leave in, when the shard ends.
 const LAST_TURNS: u32 = 1000;
 
+/// A frame of the burst, and the hash of its flow.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// A plain segment, and perhaps the connection it is for.
+    Plain(plain::Frame, FlowHash, u32),
+    /// Anything else, by its place among the others.
+    Other(usize, FlowHash),
+}
+
 /// A port, its connections and their services: everything that one core does, without locks.
 pub struct Shard<P, C> {
     port: P,
@@ -34,7 +44,11 @@ pub struct Shard<P, C> {
     classifier: Classifier,
     mailbox: MailboxHandle,
     burst: Vec<RxFrame>,
-    arrivals: Vec<(Arrival, FlowHash)>,
+    arrivals: Vec<What>,
+    /// Those of the burst that are not plain, which are larger.
+    others: Vec<Arrival>,
+    /// The flow that was hashed last, and its hash.
+    last: (FlowKey, FlowHash),
     fired: Vec<u32>,
 }
 
@@ -47,14 +61,18 @@ impl<P: Port, C: Clock> Shard<P, C> {
             .saturating_sub(HEADER_LEN + 2 * TAG_LEN);
         config.mtu = config.mtu.min(u16::try_from(room).unwrap_or(u16::MAX));
         let (mailbox, handle) = Mailbox::new(port.waker());
+        let reactor = Reactor::new(Core::new(config.clone(), mailbox, clock.now()));
+        let nobody = FlowKey::default();
         Self {
+            last: (nobody, reactor.core.table.hash(&nobody)),
             classifier: Classifier::new(config.mac, config.trust_unfilled_checksums),
-            reactor: Reactor::new(Core::new(config, mailbox, clock.now())),
+            reactor,
             port,
             clock,
             mailbox: handle,
             burst: Vec::with_capacity(BURST),
             arrivals: Vec::with_capacity(BURST),
+            others: Vec::with_capacity(BURST),
             fired: Vec::new(),
         }
     }
@@ -111,66 +129,96 @@ impl<P: Port, C: Clock> Shard<P, C> {
         busy
     }
 
-    /// Parses and verifies what arrived.
+    /// Parses and verifies what arrived, hashes its flow, and asks for the bucket of the flow table
+    /// that its lookup will read.
     fn classify(&mut self) {
-        let Core {
-            counters,
-            tcp,
-            mailbox,
-            ..
-        } = &mut self.reactor.core;
+        let core = &mut self.reactor.core;
         // Another core, or the NIC, wrote the frames: ask for the headers of all of them first.
         for frame in &self.burst {
             let bytes = self.port.rx_bytes(frame);
-            bytes
-                .iter()
-                .step_by(CACHE_LINE)
-                .take(2)
-                .for_each(prefetch_read);
+            let headers = bytes.iter().step_by(CACHE_LINE).take(2);
+            headers.for_each(prefetch_read);
         }
         for frame in &self.burst {
             let bytes = self.port.rx_bytes(frame);
-            let arrival = self.classifier.classify(bytes, counters, &mut tcp.counters);
-            self.arrivals.push((arrival, FlowHash::default()));
+            let what = match self.classifier.plain(bytes) {
+                Some(plain) => {
+                    // Segments of a flow come in trains: its hash is mostly that of the last one.
+                    if plain.flow != self.last.0 {
+                        self.last = (plain.flow, core.table.hash(&plain.flow));
+                    }
+                    core.table.prefetch(self.last.1);
+                    What::Plain(plain, self.last.1, NONE)
+                }
+                None => {
+                    let (counters, tcp) = (&mut core.counters, &mut core.tcp.counters);
+                    let other = self.classifier.classify(bytes, counters, tcp);
+                    let mut hash = FlowHash::default();
+                    if let Arrival::Segment(frame) = &other {
+                        hash = core.table.hash(&frame.flow);
+                        core.table.prefetch(hash);
+                    }
+                    self.others.push(other);
+                    What::Other(self.others.len() - 1, hash)
+                }
+            };
+            self.arrivals.push(what);
         }
-        counters.frames_in += self.burst.len() as u64;
-        if self.classifier.unfilled_noticed(counters) {
-            mailbox.notify(Notice::ChecksumsUnfilled);
+        core.counters.frames_in += self.burst.len() as u64;
+        if self.classifier.unfilled_noticed(&core.counters) {
+            core.mailbox.notify(Notice::ChecksumsUnfilled);
         }
     }
 
-    /// Hashes all flows and asks for what their lookup will read: first the buckets, then the
-    /// records, so that the misses of a burst overlap.
+    /// Asks for the records that the lookups of the burst will read, and then for those that they
+    /// lead to, so that the misses of a burst overlap.
     fn lookup_burst(&mut self) {
         let core = &self.reactor.core;
-        for (arrival, hash) in &mut self.arrivals {
-            if let Arrival::Segment(frame) = arrival {
-                *hash = core.table.hash(&frame.flow);
-                core.table.prefetch(*hash);
+        for what in &mut self.arrivals {
+            let (What::Plain(_, hash, _) | What::Other(_, hash)) = what;
+            if let Some(Record::Connection(index)) = core.table.candidate(*hash) {
+                core.connections.prefetch(index);
+                if let What::Plain(_, _, candidate) = what {
+                    *candidate = index;
+                }
             }
         }
-        for (_, hash) in &self.arrivals {
-            if let Some(Record::Connection(index)) = core.table.candidate(*hash)
-                && let Some(slot) = core.connections.slot(index)
+        if self.arrivals.len() < 2 {
+            return;
+        }
+        for what in &self.arrivals {
+            if let What::Plain(_, _, candidate) = what
+                && let Some(conn) = core.connections.get(*candidate)
             {
-                prefetch_read(slot);
+                core.buffers.prefetch(conn.owner().buffers);
+                if let Some(flight) = conn.flight(&core.tcp) {
+                    prefetch_record(flight);
+                }
             }
         }
     }
 
     /// Gives every arrival to who it is for, and its frame back to the port.
     fn input(&mut self) {
-        for (frame, (arrival, hash)) in self.burst.iter().zip(&self.arrivals) {
-            match arrival {
-                Arrival::Segment(segment) => {
-                    let payload = segment.payload_bytes(self.port.rx_bytes(frame));
-                    self.reactor.on_segment(segment, *hash, payload);
+        for (frame, what) in self.burst.iter().zip(&self.arrivals) {
+            let bytes = self.port.rx_bytes(frame);
+            match what {
+                What::Plain(plain, hash, candidate) => {
+                    let payload = bytes.get(plain.payload()).unwrap_or(&[]);
+                    if !self.reactor.on_plain(plain, *hash, *candidate, payload) {
+                        let core = &mut self.reactor.core;
+                        let (counters, tcp) = (&mut core.counters, &mut core.tcp.counters);
+                        let arrival = self.classifier.classify(bytes, counters, tcp);
+                        self.reactor.on_arrival(&arrival, *hash, bytes);
+                    }
                 }
-                Arrival::Error(error) => self.reactor.on_icmp_error(error),
-                Arrival::Nothing => {}
+                What::Other(index, hash) => {
+                    self.reactor.on_arrival(&self.others[*index], *hash, bytes);
+                }
             }
         }
         self.arrivals.clear();
+        self.others.clear();
         for frame in self.burst.drain(..) {
             self.port.release(frame);
         }

@@ -13,6 +13,7 @@ const R1: u8 = 3;
 impl Reactor {
     /// Lets the timers that are due fire, up to the limit per turn. True when there were some, or
     /// some are left.
+    #[inline]
     pub(crate) fn run_timers(&mut self, fired: &mut Vec<u32>) -> bool {
         fired.clear();
         let core = &mut self.core;
@@ -26,14 +27,12 @@ impl Reactor {
                 Some(half_open) => self.on_half_open_timer(half_open),
             }
         }
-        self.core.expire_time_waits();
         let now = self.core.now;
-        if self
-            .core
-            .waiting
-            .front()
-            .is_some_and(|waiting| waiting.until <= now)
-        {
+        if self.core.time_waits.next_deadline() <= now {
+            self.core.expire_time_waits();
+        }
+        let first = self.core.waiting.front();
+        if first.is_some_and(|waiting| waiting.until <= now) {
             self.fail_waiting(|waiting| waiting.until <= now);
         }
         !fired.is_empty() || !all
@@ -96,7 +95,15 @@ impl Reactor {
     }
 
     /// Carries out commands of other threads, up to the limit per turn; how many there were.
+    #[inline]
     pub(crate) fn run_commands(&mut self) -> usize {
+        if self.core.mailbox.is_empty() && self.core.moved.is_empty() {
+            return 0;
+        }
+        self.carry_out_commands()
+    }
+
+    fn carry_out_commands(&mut self) -> usize {
         let limit = self.core.config.limits.commands_per_turn as usize;
         for done in 0..limit {
             let Some(command) = self.core.mailbox.next_command() else {
@@ -146,7 +153,15 @@ impl Reactor {
     }
 
     /// Takes the steps of a graceful stop that are due.
+    #[inline]
     pub(crate) fn run_stop(&mut self) {
+        if self.core.phase != Phase::Running {
+            self.step_towards_end();
+        }
+    }
+
+    #[cold]
+    fn step_towards_end(&mut self) {
         match self.core.phase {
             Phase::Running | Phase::Ended => {}
             Phase::StopWanted => self.begin_stop(),

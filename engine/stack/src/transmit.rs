@@ -1,5 +1,6 @@
 //! From plans to frames: what connections want to send, within the limits of a turn.
 
+use crate::blocks::BlockPool;
 use crate::core::{Core, NO_PATH, Reply, flag};
 use crate::path::Path;
 use crate::port::{Port, TxFrame};
@@ -10,10 +11,14 @@ use byway_wire::FlowKey;
 use byway_wire::checksum::join;
 use byway_wire::frame::{emit_tcp_summed, tcp_headers_len};
 use byway_wire::ip::{Ecn, Fields};
+use byway_wire::plain::{self, Template};
 use byway_wire::tcp::Header;
 
 /// Frames that one connection may send before the next one has its chance.
 const QUANTUM: u32 = 64;
+
+/// Where the payload of a segment is.
+type Source<'a> = (&'a Rope, &'a BlockPool);
 
 /// Sends on a port, counting what a turn may still send.
 struct Sender<'a, P> {
@@ -97,16 +102,19 @@ fn send_connection<P: Port>(core: &mut Core, index: u32, sender: &mut Sender<'_,
     let Some(conn) = core.connections.get_mut(index) else {
         return Rest::Drained;
     };
-    let owner = conn.owner();
+    let owner = *conn.owner();
     if owner.path == NO_PATH || owner.flags & flag::LINGERS != 0 {
         return Rest::Drained;
     }
-    let flow = *conn.flow();
-    let Some(path) = core.paths.get(owner.path) else {
+    let Some((path, template)) = core.paths.with_template(owner.path) else {
         return Rest::Drained;
     };
+    let template = template.filter(|_| conn.flow().local.address.is_v4());
     let rope = core.buffers.get(owner.buffers).map(|buffers| &buffers.send);
     for _ in 0..QUANTUM {
+        if conn.has_nothing_to_send(&core.tcp) {
+            return Rest::Drained;
+        }
         let frame = match sender.frame() {
             Ok(frame) => frame,
             Err(rest) => return rest,
@@ -118,9 +126,43 @@ fn send_connection<P: Port>(core: &mut Core, index: u32, sender: &mut Sender<'_,
         let payload = rope
             .filter(|_| plan.payload.len > 0)
             .map(|rope| (rope, &core.send_blocks));
-        sender.emit(frame, path, &flow, &plan, payload);
+        match template.filter(|_| plan.options.are_plain()) {
+            Some(template) => sender.emit_plain(frame, template, conn.flow(), &plan, payload),
+            None => sender.emit(frame, path, conn.flow(), &plan, payload),
+        }
     }
     Rest::Quantum
+}
+
+/// Copies the payload of a plan to its place in a frame: the partial sum of it. Nothing, when the
+/// frame has no such place.
+#[inline]
+fn fill(bytes: &mut [u8], start: usize, plan: &Plan, source: Option<Source<'_>>) -> u32 {
+    let len = plan.payload.len as usize;
+    let (mut done, mut sum) = (0, 0);
+    if let Some((rope, blocks)) = source
+        && let Some(place) = bytes.get_mut(start..start + len)
+    {
+        while done < len {
+            let part = rope.slice(blocks, plan.payload.offset + done as u32, len - done);
+            let copied = checksum::copy_sum(&mut place[done..done + part.len()], part);
+            sum = if done == 0 {
+                copied
+            } else {
+                join(sum, done, copied)
+            };
+            done += part.len();
+        }
+    }
+    sum
+}
+
+const fn ecn_of(plan: &Plan) -> Ecn {
+    if plan.ecn_capable {
+        Ecn::Ect0
+    } else {
+        Ecn::NotEct
+    }
 }
 
 impl<P: Port> Sender<'_, P> {
@@ -137,15 +179,39 @@ impl<P: Port> Sender<'_, P> {
             .ok_or(Rest::NoFrame)
     }
 
-    /// Writes a segment into the frame and queues it.
+    /// Writes a segment with plain headers into the frame, if its flow has such, and queues it.
     #[inline]
+    fn emit_plain(
+        &mut self,
+        mut frame: TxFrame,
+        template: &Template,
+        flow: &FlowKey,
+        plan: &Plan,
+        payload: Option<Source<'_>>,
+    ) {
+        let header = plain::Header {
+            seq: plan.seq,
+            ack: plan.ack,
+            flags: plan.flags,
+            window: plan.window,
+            urgent: plan.urgent,
+            timestamps: plan.options.timestamps,
+            ecn: ecn_of(plan),
+        };
+        let bytes = self.port.tx_bytes(&mut frame);
+        let sum = fill(bytes, header.headers_len(), plan, payload);
+        let end = template.emit(bytes, flow, &header, plan.payload.len as usize, sum);
+        self.push(frame, end);
+    }
+
+    /// Writes a segment into the frame and queues it.
     fn emit(
         &mut self,
         mut frame: TxFrame,
         path: &Path,
         flow: &FlowKey,
         plan: &Plan,
-        payload: Option<(&Rope, &crate::blocks::BlockPool)>,
+        payload: Option<Source<'_>>,
     ) {
         let header = Header {
             seq: plan.seq,
@@ -159,37 +225,28 @@ impl<P: Port> Sender<'_, P> {
         let link = &path.link;
         let bytes = self.port.tx_bytes(&mut frame);
         let start = tcp_headers_len(link, flow, &header);
-        let len = plan.payload.len as usize;
-        let mut sum = 0;
-        if let Some((rope, blocks)) = payload
-            && let Some(place) = bytes.get_mut(start..start + len)
-        {
-            let mut done = 0;
-            while done < len {
-                let part = rope.slice(blocks, plan.payload.offset + done as u32, len - done);
-                let copied = checksum::copy_sum(&mut place[done..done + part.len()], part);
-                sum = join(sum, done, copied);
-                done += part.len();
-            }
-        }
-        let ecn = if plan.ecn_capable {
-            Ecn::Ect0
-        } else {
-            Ecn::NotEct
-        };
+        let sum = fill(bytes, start, plan, payload);
         let fields = Fields {
             treatment: path.treatment,
-            ecn,
+            ecn: ecn_of(plan),
         };
-        match emit_tcp_summed(bytes, link, flow, &header, fields, len, sum) {
-            Some(len) => {
-                self.port.tx_push(frame, len);
+        let len = plan.payload.len as usize;
+        let end = emit_tcp_summed(bytes, link, flow, &header, fields, len, sum);
+        self.push(frame, end);
+    }
+
+    /// Queues a frame of so many octets.
+    #[inline]
+    fn push(&mut self, frame: TxFrame, end: Option<usize>) {
+        match end {
+            Some(end) => {
+                self.port.tx_push(frame, end);
                 self.budget -= 1;
                 self.sent += 1;
             }
             // The MTU of a path is never more than a frame holds, and a flow has one family.
             None => {
-                debug_assert!(false, "a segment of {len} octets does not fit a frame");
+                debug_assert!(false, "a segment does not fit its frame");
                 self.spare = Some(frame);
             }
         }

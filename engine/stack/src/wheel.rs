@@ -103,11 +103,13 @@ impl Wheel {
 
     /// Moves on to `now` and puts the keys that are due, now disarmed, in `fired`. Stops after
     /// `budget` entries were looked at; returns false when more may be due.
+    #[inline]
     pub fn advance(&mut self, now: Instant, budget: u32, fired: &mut Vec<u32>) -> bool {
         let target = now.as_nanos() >> TICK_SHIFT;
-        if target == self.now && !self.is_busy_now() {
-            return true;
-        }
+        (target == self.now && !self.is_busy_now()) || self.move_to(target, budget, fired)
+    }
+
+    fn move_to(&mut self, target: u64, budget: u32, fired: &mut Vec<u32>) -> bool {
         let mut budget = budget;
         while let Some((level, slot, tick)) = self.next_slot() {
             if tick > target {

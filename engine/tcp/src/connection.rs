@@ -340,6 +340,12 @@ impl Connection {
         self.rx.rcv_nxt
     }
 
+    /// The record of what is in flight, for a prefetch.
+    #[inline]
+    pub fn flight<'t>(&self, tcp: &'t Tcp) -> Option<&'t Flight> {
+        tcp.flights.get(self.tx.flight)
+    }
+
     /// Our direction is closed, or will be once the connection is open.
     pub fn is_shut_down(&self) -> bool {
         self.id.state.fin_follows() || self.id.marks.has(Marks::FIN_WANTED)
@@ -412,8 +418,13 @@ impl Connection {
             tcp.counters.attempt_fails += 1;
             return self.finish(CloseReason::Aborted, fx);
         }
-        if self.rx.unread > 0 {
-            tcp.counters.aborted_on_close += 1;
+        let impatient = self.linger(tcp).is_some_and(|limit| limit.is_zero());
+        if self.rx.unread > 0 || impatient {
+            if self.rx.unread > 0 {
+                tcp.counters.aborted_on_close += 1;
+            } else {
+                tcp.counters.aborted_on_data += 1;
+            }
             fx.reply = self.abort(now, tcp);
             fx.closed = Some(CloseReason::Aborted);
             return;
@@ -428,7 +439,8 @@ impl Connection {
     }
 
     /// A [`close`](Self::close) that follows may take this long until the peer has acknowledged
-    /// everything; then the connection is reset (SO_LINGER). `None` leaves it to retransmission.
+    /// everything; then the connection is reset (SO_LINGER), at once when the limit is zero. `None`
+    /// leaves it to retransmission.
     pub fn set_linger(&mut self, limit: Option<Duration>, tcp: &mut Tcp) {
         if let Some(cold) = self.cold_mut(tcp) {
             cold.linger = limit;

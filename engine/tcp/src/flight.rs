@@ -45,9 +45,10 @@ pub(crate) enum Frto {
     Probing,
 }
 
-/// Everything about sending that only matters while something is in flight.
+/// Everything about sending that only matters while something is in flight. Of interest to others
+/// only as memory that will be read soon.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Flight {
+pub struct Flight {
     pub(crate) board: Scoreboard,
     pub(crate) algorithm: Algorithm,
     pub(crate) phase: Phase,
@@ -87,6 +88,18 @@ impl Flight {
     #[inline]
     pub(crate) fn is_scarred(&self) -> bool {
         self.scarred || self.probe.is_some() || self.rack.saw_reordering()
+    }
+
+    /// Nothing is in flight for a moment: what was about that is forgotten, and what was learned about
+    /// the path is kept.
+    pub(crate) fn rest(&mut self) {
+        self.board.clear();
+        self.timer = Timer::default();
+        self.guessed = 0;
+        self.limited_at = None;
+        self.progress = None;
+        self.probe_due = false;
+        self.answered = false;
     }
 
     /// Octets taken to be in the network.

@@ -33,7 +33,11 @@ impl Connection {
             "no timer lost"
         );
         assert!(
-            tx.flight == NONE || self.in_flight() > 0 || !live || self.is_scarred(tcp),
+            tx.flight == NONE
+                || self.in_flight() > 0
+                || !live
+                || self.unsent() > 0
+                || self.is_scarred(tcp),
             "an idle one holds no flight"
         );
         if let Some(flight) = tcp

@@ -41,6 +41,7 @@ mod timer;
 pub use config::{Config, Ecn, KeepAlive};
 pub use congestion::CongestionAlgorithm;
 pub use connection::Tcp;
+pub use flight::Flight;
 pub use info::{Info, Limit, Recovery};
 pub use isn::Secrets;
 pub use record::{Connection, Owner};

@@ -1,8 +1,9 @@
 //! Pacing: what the window lets out at once leaves spread over the round trip, so that the queue of
 //! the bottleneck does not have to take it all.
 //!
-//! A sender that is clocked by ACKs hardly notices. Bursts are paced: after an ACK that covers much,
-//! at the end of a recovery, when an application had paused. Below a millisecond of round trip
+//! A sender that is clocked by ACKs hardly notices. Bursts are paced: after an ACK that covers much, or
+//! all while more waits, at the end of a recovery. An application that had paused, so that nothing was
+//! in flight and nothing waited, begins with an initial window at once, as a new connection does. Below a millisecond of round trip
 //! nothing is: no timer is fine enough, and no queue that short.
 
 use crate::connection::Tcp;

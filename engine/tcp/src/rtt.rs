@@ -47,6 +47,12 @@ impl Rtt {
     //= rfc6298 2 S2-2 S2-5 S2-7
     #[inline]
     pub(crate) fn timeout(&self, config: &Config, backoff: u8) -> Duration {
+        Duration::from_nanos(self.timeout_nanos(config, backoff))
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn timeout_nanos(&self, config: &Config, backoff: u8) -> u64 {
         let nanos = |time: Duration| time.as_nanos() as u64;
         let base = if self.srtt_us == 0 && self.rttvar_us > 0 {
             u64::from(self.rttvar_us) * 1000
@@ -59,7 +65,7 @@ impl Rtt {
             u64::from(self.srtt_us) * 1000 + variance.max(nanos(config.rto_min))
         };
         let doubled = base.saturating_mul(1 << backoff.min(16));
-        Duration::from_nanos(doubled.min(nanos(config.rto_max)))
+        doubled.min(nanos(config.rto_max))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Segments as TCP sees them: what came in, and what is to go out. Never the bytes.
 
-use byway_wire::tcp::{Flags, Options, WireWindow};
+use byway_wire::tcp::{Flags, Options, Timestamps, WireWindow};
 use byway_wire::{SeqLen, SeqNumber};
 
 /// A segment that arrived: parsed and its checksum verified by whoever calls TCP.
@@ -31,6 +31,63 @@ impl Segment {
         self.payload_len
             + self.flags.contains(Flags::SYN) as u32
             + self.flags.contains(Flags::FIN) as u32
+    }
+}
+
+/// A segment of the kind that nearly all are: it acknowledges, perhaps brings data, and has no
+/// option but timestamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plain {
+    /// Sequence number of the first octet.
+    pub seq: SeqNumber,
+    /// Acknowledgment number.
+    pub ack: SeqNumber,
+    /// Window field, not scaled.
+    pub window: WireWindow,
+    /// Whether PSH is set, which it may be beside ACK.
+    pub push: bool,
+    /// The network marked it: congestion experienced (RFC 3168).
+    pub congestion: bool,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
+    /// Octets of payload.
+    pub payload_len: u32,
+}
+
+impl Plain {
+    /// The same as a segment of any kind.
+    pub fn segment(&self) -> Segment {
+        let push = if self.push { Flags::PSH } else { Flags::NONE };
+        Segment {
+            seq: self.seq,
+            ack: self.ack,
+            flags: Flags::ACK | push,
+            window: self.window,
+            urgent: 0,
+            options: Options {
+                timestamps: self.timestamps,
+                ..Options::default()
+            },
+            payload_len: self.payload_len,
+            congestion: self.congestion,
+        }
+    }
+}
+
+impl Segment {
+    /// The segment as a plain one, if it is.
+    #[inline]
+    pub fn plain(&self) -> Option<Plain> {
+        let flags = self.flags == Flags::ACK || self.flags == Flags::ACK | Flags::PSH;
+        (flags && self.options.are_plain()).then(|| Plain {
+            seq: self.seq,
+            ack: self.ack,
+            window: self.window,
+            push: self.flags.contains(Flags::PSH),
+            congestion: self.congestion,
+            timestamps: self.options.timestamps,
+            payload_len: self.payload_len,
+        })
     }
 }
 

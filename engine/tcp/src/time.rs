@@ -37,6 +37,12 @@ impl Instant {
         self.0 != u64::MAX
     }
 
+    /// So many nanoseconds later.
+    #[inline]
+    pub(crate) const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// Time from `earlier` to `self`, zero when it is not earlier.
     #[inline]
     pub const fn since(self, earlier: Self) -> Duration {

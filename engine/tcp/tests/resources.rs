@@ -347,9 +347,9 @@ fn wrapping_after(octets: u32) -> Pair {
     pair.a.connect(pair.now);
     let iss = pair.a.poll(pair.now)[0].seg.seq;
     let mut pair = Pair::new(Config::default());
-    // The clock of initial sequence numbers moves by one every 4096 ns.
+    // The clock of initial sequence numbers moves by one every 64 ns.
     let ahead = SeqNumber::new(0u32.wrapping_sub(octets)).offset_from(iss);
-    pair.now += Duration::from_nanos(u64::from(ahead) * 4096);
+    pair.now += Duration::from_nanos(u64::from(ahead) * 64);
     pair.a.connect(pair.now);
     pair.settle();
     pair

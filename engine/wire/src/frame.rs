@@ -240,18 +240,29 @@ pub fn emit_tcp_summed(
     payload_sum: u32,
 ) -> Option<usize> {
     let fields = fields.into();
-    let (source, destination) = (&flow.local.address, &flow.remote.address);
+    if header.options.are_plain()
+        && let Some(template) = plain::Template::new(link, fields.treatment)
+    {
+        let header = plain::Header {
+            seq: header.seq,
+            ack: header.ack,
+            flags: header.flags,
+            window: header.window,
+            urgent: header.urgent,
+            timestamps: header.options.timestamps,
+            ecn: fields.ecn,
+        };
+        let plain = template.emit(frame, flow, &header, payload_len, payload_sum);
+        if plain.is_some() {
+            return plain;
+        }
+    }
     let header = &tcp::Header {
         src_port: flow.local.port,
         dst_port: flow.remote.port,
         checksum: 0,
         ..*header
     };
-    if let Some(ends) = source.as_v4().zip(destination.as_v4())
-        && let Some(len) = plain::emit(frame, link, ends, header, fields, payload_len, payload_sum)
-    {
-        return Some(len);
-    }
     emit_any(frame, link, flow, header, fields, payload_len, payload_sum)
 }
 

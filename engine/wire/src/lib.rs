@@ -18,7 +18,7 @@ pub mod ip;
 pub mod ipv4;
 pub mod ipv6;
 pub mod malformed;
-mod plain;
+pub mod plain;
 pub mod seq;
 pub mod tcp;
 mod write;

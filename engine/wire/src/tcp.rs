@@ -187,7 +187,7 @@ impl SackBlocks {
 
     /// True when there is none.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 }

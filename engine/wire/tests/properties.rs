@@ -7,7 +7,7 @@ use byway_wire::ethernet::{self, MacAddr};
 use byway_wire::frame::{self, ChecksumState, Packet};
 use byway_wire::ip::Ecn;
 use byway_wire::tcp::{self, Flags, Options, SackBlock, Timestamps, WindowScale, WireWindow};
-use byway_wire::{Address, Endpoint, FlowKey, SeqNumber};
+use byway_wire::{Address, Endpoint, FlowKey, SeqNumber, plain};
 use proptest::prelude::*;
 
 fn mac() -> impl Strategy<Value = MacAddr> {
@@ -167,6 +167,62 @@ proptest! {
             ),
             None
         );
+    }
+
+    /// What is read the short way is what is read the long way, and nothing else is; also when a bit
+    /// is wrong. Plain frames are read the short way.
+    //= rfc9293 3.1 MUST-3
+    #[test]
+    fn plain_frames_are_read_as_any(
+        (src, dst) in (mac(), mac()),
+        flow in flow(),
+        sent in header(),
+        plain in any::<bool>(),
+        ecn in 0u8..4,
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+        padding in 0usize..20,
+        damage in proptest::option::of(any::<proptest::sample::Index>()),
+    ) {
+        let mut header = sent;
+        if plain {
+            header.flags = if sent.seq.get() & 1 == 0 { Flags::ACK } else { Flags::ACK | Flags::PSH };
+            header.options = Options { timestamps: sent.options.timestamps, ..Options::default() };
+        }
+        let link = ethernet::Header { src, dst, ..ethernet::Header::default() };
+        let start = frame::tcp_headers_len(&link, &flow, &header);
+        let mut bytes = vec![0xee; start];
+        bytes.extend(&payload);
+        bytes.extend(vec![0xee; padding]);
+        let ecn = Ecn::from_bits(ecn);
+        frame::emit_tcp(&mut bytes, &link, &flow, &header, ecn, payload.len(), checksum::sum);
+        if let Some(damage) = damage {
+            let bit = damage.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        let found = plain::parse(&bytes, Some(dst), checksum::sum);
+        prop_assert_eq!(plain::parse(&bytes, Some(MacAddr::BROADCAST), checksum::sum), None);
+        if plain && damage.is_none() {
+            prop_assert_eq!(found.is_some(), flow.local.address.is_v4());
+        }
+        if let Some(found) = found {
+            let Packet::Tcp(any) = frame::parse(&bytes) else {
+                panic!("not a segment: {:?}", frame::parse(&bytes));
+            };
+            let state = frame::verify_tcp_checksum(&bytes, &any, checksum::sum);
+            prop_assert_eq!(state, ChecksumState::Good);
+            prop_assert_eq!((any.flow, any.ecn), (found.flow, found.ecn));
+            prop_assert_eq!(any.payload(), found.payload());
+            let expected = tcp::Header {
+                seq: found.seq,
+                ack: found.ack,
+                flags: found.flags,
+                window: found.window,
+                options: Options { timestamps: found.timestamps, ..Options::default() },
+                ..any.header
+            };
+            prop_assert_eq!(any.header, expected);
+            prop_assert!(matches!(found.flags.bits(), 0x10 | 0x18));
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ const FRAMES: u32 = 512;
 /// Turns for which the time stands still at most.
 const TURNS: u32 = 10_000;
 /// One step of the clock that initial sequence numbers count.
-const ISN_TICK: u64 = 4096;
+const ISN_TICK: u64 = 64;
 
 /// Where Byway's own numbers begin.
 #[derive(Clone, Copy, Debug, Default)]

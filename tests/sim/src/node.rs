@@ -167,5 +167,5 @@ fn wrap_soon(scenario: &Scenario, number: usize) -> Duration {
         .poll_transmit(opens_at, &mut tcp)
         .map_or(0, |syn| syn.seq.get());
     let ticks = 0u32.wrapping_sub(octets).wrapping_sub(isn);
-    Duration::from_nanos(u64::from(ticks) << 12)
+    Duration::from_nanos(u64::from(ticks) << 6)
 }

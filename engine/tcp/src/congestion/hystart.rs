@@ -40,11 +40,15 @@ impl HyStart {
     /// Octets by which the window grows for this acknowledgment.
     //= rfc9406 4.2 S4.2-1 S4.2-3
     pub(crate) fn on_acknowledged(&mut self, acked: &Acked) -> u32 {
-        self.follow_round(acked);
+        // The ACK that ends a round is a sample of that round.
+        let end = *self.window_end.get_or_insert(acked.snd_nxt);
         if let Some(rtt) = acked.rtt {
             self.current_round_min = self.current_round_min.min(rtt);
             self.samples += 1;
             self.judge();
+        }
+        if acked.ack.at_or_after(end) {
+            self.begin_round(acked.snd_nxt);
         }
         let counted = acked.octets.min(L * acked.mss);
         match self.conservative {
@@ -60,12 +64,8 @@ impl HyStart {
             .is_some_and(|(_, rounds)| rounds >= CSS_ROUNDS)
     }
 
-    fn follow_round(&mut self, acked: &Acked) {
-        let over = self.window_end.is_none_or(|end| acked.ack.at_or_after(end));
-        if !over {
-            return;
-        }
-        self.window_end = Some(acked.snd_nxt);
+    fn begin_round(&mut self, end: SeqNumber) {
+        self.window_end = Some(end);
         self.last_round_min = self.current_round_min;
         self.current_round_min = Duration::MAX;
         self.samples = 0;

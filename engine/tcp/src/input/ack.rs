@@ -10,6 +10,7 @@ use crate::recovery;
 use crate::segment::Segment;
 use crate::state::State;
 use crate::time::Instant;
+use byway_wire::SeqNumber;
 use byway_wire::tcp::Flags;
 
 //= rfc9293 3.10.7.4 S3.10.7.4-5 S3.10.7.4-7
@@ -37,7 +38,7 @@ pub(super) fn check(
     }
     let advances = seg.ack.after(conn.tx.snd_una);
     if advances {
-        acknowledge(conn, seg, now, tcp, fx);
+        fx.acked = acknowledge(conn, seg.ack, now, tcp);
     }
     update_window(conn, seg, advances, now, tcp);
     note_answer(conn, tcp);
@@ -105,25 +106,23 @@ fn in_range(
     Ok(())
 }
 
-/// Something new is acknowledged.
+/// Something new is acknowledged: how much of it was data.
 //= rfc6298 5 S5-3 S5-4
 //= rfc6582 3.2 S3.2-6
 //= rfc2018 8 S8-1
 //= rfc9293 3.10.7.4 S3.10.7.4-7
 pub(super) fn acknowledge(
     conn: &mut Connection,
-    seg: &Segment,
+    ack: SeqNumber,
     now: Instant,
     tcp: &mut Tcp,
-    fx: &mut Effects,
-) {
-    let newly = seg.ack.offset_from(conn.tx.snd_una);
-    let fin = conn.fin_sent() && seg.ack == conn.tx.snd_nxt;
-    fx.acked = newly - u32::from(fin);
-    if seg.ack.get() < conn.tx.snd_una.get() {
+) -> u32 {
+    let newly = ack.offset_from(conn.tx.snd_una);
+    let fin = conn.fin_sent() && ack == conn.tx.snd_nxt;
+    if ack.get() < conn.tx.snd_una.get() {
         conn.count_snd_wrap(tcp);
     }
-    conn.tx.snd_una = seg.ack;
+    conn.tx.snd_una = ack;
     if conn.in_flight() == 0 {
         conn.tx.duplicates = 0;
         conn.tx.rto_deadline = Instant::NEVER;
@@ -134,25 +133,30 @@ pub(super) fn acknowledge(
         }
         recovery::arm_timer(conn, now, tcp);
     }
+    newly - u32::from(fin)
 }
 
-/// Nothing is in flight: the record goes back, unless a loss left something to remember in it
-/// (where it was, and the window before it).
+/// Nothing is in flight: the record goes back, unless more is to be sent at once, whose pace and
+/// slow start go on where they are, or a loss left something to remember in it (where it was, and the
+/// window before it).
 //= none: which records a connection holds is our own affair
 fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
-    let Some(flight) = tcp.flights.get(conn.tx.flight) else {
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
-    let scarred = flight.is_scarred();
     if let Some(rate) = flight.delivery.rate()
         && let Some(cold) = tcp.cold.get_mut(conn.tx.cold)
     {
         cold.delivery_rate = rate;
     }
-    if !scarred {
-        tcp.flights
-            .give(core::mem::replace(&mut conn.tx.flight, NONE));
+    if flight.is_scarred() {
+        return;
     }
+    if conn.unsent() > 0 {
+        return flight.rest();
+    }
+    tcp.flights
+        .give(core::mem::replace(&mut conn.tx.flight, NONE));
 }
 
 /// Measures the round trip of our SYN, if it was sent once (Karn).

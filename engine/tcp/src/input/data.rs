@@ -7,6 +7,7 @@ use crate::pool::NONE;
 use crate::record::{Connection, Marks};
 use crate::segment::Plan;
 use crate::time::Instant;
+use byway_wire::SeqNumber;
 
 use super::sequence::Arrival;
 
@@ -73,12 +74,24 @@ pub(super) fn in_order(
     if conn.rx.reassembly != NONE {
         fill_gap(conn, tcp, fx);
     }
+    take_in(conn, before, arrival.len + fx.ready, now, tcp);
+}
+
+/// RCV.NXT moved from `before` over as many octets, which are the application's to read now.
+//= rfc9293 3.10.7.4 S3.10.7.4-10
+#[inline]
+pub(super) fn take_in(
+    conn: &mut Connection,
+    before: SeqNumber,
+    octets: u32,
+    now: Instant,
+    tcp: &mut Tcp,
+) {
     if conn.rx.rcv_nxt.get() < before.get() {
         conn.count_rcv_wrap(tcp);
     }
-    let taken = arrival.len + fx.ready;
-    conn.rx.unread += taken;
-    schedule_ack(conn, taken, now, tcp);
+    conn.rx.unread += octets;
+    schedule_ack(conn, octets, now, tcp);
 }
 
 /// What waited behind the gap follows now; its sender must learn that soon (RFC 5681 §4.2).

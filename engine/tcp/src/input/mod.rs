@@ -16,7 +16,7 @@ mod urgent;
 use crate::connection::Tcp;
 use crate::effects::{DropReason, Effects};
 use crate::record::Connection;
-use crate::segment::Segment;
+use crate::segment::{Plain, Segment};
 use crate::state::State;
 use crate::time::Instant;
 
@@ -39,7 +39,12 @@ impl Connection {
     //= none: only says which steps follow; each names its clause
     pub fn on_segment(&mut self, seg: &Segment, now: Instant, tcp: &mut Tcp, fx: &mut Effects) {
         tcp.counters.in_segs += 1;
-        if tcp.config.header_prediction && predicted::take(self, seg, now, tcp, fx) {
+        if tcp.config.header_prediction
+            && let Some(plain) = seg.plain()
+            && let Some(acked) = predicted::take(self, &plain, now, tcp)
+        {
+            fx.acked = acked;
+            fx.deliver.len = plain.payload_len;
             return;
         }
         // A step that is done has said all it has to say in `fx`.
@@ -48,6 +53,20 @@ impl Connection {
             State::SynSent => syn_sent::segment_arrives(self, seg, now, tcp, fx),
             _ => self.segment_arrives(seg, now, tcp, fx),
         };
+    }
+
+    /// Takes a plain segment by header prediction: the octets of ours that it acknowledged, zero
+    /// if none; its whole payload is in order, for the reader. `None`, and nothing changed, when
+    /// [`on_segment`](Self::on_segment) has to take it.
+    //= none: header prediction names its clauses
+    #[inline]
+    pub fn on_plain(&mut self, seg: &Plain, now: Instant, tcp: &mut Tcp) -> Option<u32> {
+        if !tcp.config.header_prediction {
+            return None;
+        }
+        let acked = predicted::take(self, seg, now, tcp)?;
+        tcp.counters.in_segs += 1;
+        Some(acked)
     }
 
     //= rfc9293 3.10.7.4

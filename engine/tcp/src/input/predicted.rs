@@ -3,42 +3,32 @@
 //! It is an optimisation only. It says yes only where the steps of RFC 9293 §3.10.7.4 would do the
 //! same, field for field; `tests/prediction.rs` and the simulator compare both.
 
-use super::sequence::Arrival;
 use super::{ack, data};
 use crate::connection::Tcp;
-use crate::effects::Effects;
 use crate::pool::NONE;
 use crate::record::{Connection, Marks};
 use crate::recovery;
-use crate::segment::Segment;
+use crate::segment::Plain;
 use crate::state::State;
 use crate::time::Instant;
-use byway_wire::tcp::Flags;
 
 /// Takes a segment that is the next in order, brings nothing unusual, and acknowledges what was
-/// sent, new or not. False, and nothing changed, when it has to go the long way.
+/// sent, new or not: the octets of ours that it acknowledged; its payload is in order. `None`, and
+/// nothing changed, when it has to go the long way.
 // The steps that it takes together: sequence number and timestamp, ACK and window, text.
 //= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-7 S3.10.7.4-8 S3.10.7.4-10
 //= rfc7323 5.3 S5.3-1 S5.3-3
 //= rfc7323 3.2 S3.2-4
 #[inline]
-pub(super) fn take(
-    conn: &mut Connection,
-    seg: &Segment,
-    now: Instant,
-    tcp: &mut Tcp,
-    fx: &mut Effects,
-) -> bool {
-    let plain = seg.flags == Flags::ACK || seg.flags == Flags::ACK | Flags::PSH;
-    if !plain || !is_next(conn, seg) || !is_settled(conn, seg) {
-        return false;
+pub(super) fn take(conn: &mut Connection, seg: &Plain, now: Instant, tcp: &mut Tcp) -> Option<u32> {
+    if !is_next(conn, seg) || !is_settled(conn, seg) {
+        return None;
     }
     if conn.id.marks.has(Marks::TIMESTAMPS) {
-        let Some(timestamps) = seg.options.timestamps else {
-            return false;
-        };
+        //= rfc7323 4.3 S4.3-1
+        let timestamps = seg.timestamps?;
         if (timestamps.value.wrapping_sub(conn.rx.ts_recent) as i32) < 0 {
-            return false;
+            return None;
         }
         if seg.seq.at_or_before(conn.rx.last_ack_sent) {
             conn.rx.ts_recent = timestamps.value;
@@ -46,9 +36,12 @@ pub(super) fn take(
     }
     conn.rx.heard_at_ms = now.as_millis_wrapped();
     let advances = seg.ack != conn.tx.snd_una;
+    let mut acked = 0;
     if advances {
-        recovery::on_ack(conn, seg, now, tcp);
-        ack::acknowledge(conn, seg, now, tcp, fx);
+        if !recovery::on_ack_of_all(conn, seg.ack, now, tcp) {
+            recovery::on_ack(conn, &seg.segment(), now, tcp);
+        }
+        acked = ack::acknowledge(conn, seg.ack, now, tcp);
     }
     if advances || conn.tx.snd_wl1.at_or_before(seg.seq) {
         conn.tx.snd_wl1 = seg.seq;
@@ -57,22 +50,18 @@ pub(super) fn take(
         conn.tx.duplicates = 0;
     }
     if seg.payload_len > 0 {
-        let arrival = Arrival {
-            seq: seg.seq,
-            len: seg.payload_len,
-            had_data: true,
-            ..Arrival::default()
-        };
-        data::in_order(conn, &arrival, now, tcp, fx);
+        let before = conn.rx.rcv_nxt;
+        conn.rx.rcv_nxt += seg.payload_len;
+        data::take_in(conn, before, seg.payload_len, now, tcp);
     }
-    true
+    Some(acked)
 }
 
 /// It begins where the last one ended, fits the window, and acknowledges something in flight, or
 /// nothing new with data. What acknowledges nothing new without data may be a duplicate.
 //= rfc9293 3.10.7.4 S3.10.7.4-1 S3.10.7.4-7
 #[inline]
-fn is_next(conn: &Connection, seg: &Segment) -> bool {
+fn is_next(conn: &Connection, seg: &Plain) -> bool {
     let room = conn.rx.rcv_adv.offset_from(conn.rx.rcv_nxt);
     let acked = seg.ack.offset_from(conn.tx.snd_una);
     seg.seq == conn.rx.rcv_nxt
@@ -84,12 +73,11 @@ fn is_next(conn: &Connection, seg: &Segment) -> bool {
 /// The connection is in its long middle: open both ways, the window as it was and not closed,
 /// nothing out of order, no congestion to echo, no probe to be answered.
 #[inline]
-fn is_settled(conn: &Connection, seg: &Segment) -> bool {
+fn is_settled(conn: &Connection, seg: &Plain) -> bool {
     let flying = conn.in_flight() > 0;
     conn.id.state == State::Established
         && !conn.id.marks.has(Marks::DEAF | Marks::ECN)
         && conn.rx.reassembly == NONE
-        && seg.options.sack.is_empty()
         && conn.tx.snd_wnd > 0
         && conn.rx.snd_scale.widen(seg.window) == conn.tx.snd_wnd
         && (flying || (conn.tx.flight == NONE && !conn.tx.rto_deadline.is_armed()))

@@ -108,7 +108,8 @@ impl Connection {
             return;
         }
         let idle_ms = now.as_millis_wrapped().wrapping_sub(self.tx.sent_at_ms);
-        if u128::from(idle_ms) > self.rto(&tcp.config).as_millis() {
+        let rto = self.tx.rtt.timeout_nanos(&tcp.config, self.tx.backoff);
+        if u64::from(idle_ms) > rto / 1_000_000 {
             let restart = recovery::initial_window(tcp.config.initial_window, self.tx.mss);
             self.tx.window.cwnd = self.tx.window.cwnd.min(restart.cwnd);
         }

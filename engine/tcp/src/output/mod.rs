@@ -27,12 +27,18 @@ impl Connection {
     /// or be as good as lost on the way.
     pub fn poll_transmit(&mut self, now: Instant, tcp: &mut Tcp) -> Option<Plan> {
         self.id.marks.set(Marks::PACED, false);
-        if self.has_nothing_to_send(tcp) {
+        let only_acks = self.sends_only_acks(tcp);
+        if only_acks && !self.rx.ack_now {
             return None;
         }
         let plan = match self.id.state {
             State::Closed | State::Listen | State::TimeWait => None,
             State::SynSent | State::SynReceived => self.poll_syn(now, tcp),
+            _ if only_acks => Some(self.ack_plan(now, tcp)),
+            _ if self.rx.duplicate_acks == 0 && self.has_nothing_to_resend(tcp) => self
+                .poll_data(now, tcp)
+                .or_else(|| self.poll_probe(now, tcp))
+                .or_else(|| self.poll_ack(now, tcp)),
             _ => self
                 .poll_duplicate_ack(now, tcp)
                 .or_else(|| self.poll_resend(now, tcp))
@@ -45,19 +51,30 @@ impl Connection {
         plan
     }
 
-    /// True when none of the questions that [`poll_transmit`](Self::poll_transmit) asks can have an
-    /// answer, as after every segment that was sent: the short way to `None`.
+    /// True when [`poll_transmit`](Self::poll_transmit) gives nothing, as after most segments that
+    /// were sent: the short way to `None`. False where it has to be asked.
     #[inline]
-    fn has_nothing_to_send(&self, tcp: &Tcp) -> bool {
+    pub fn has_nothing_to_send(&self, tcp: &Tcp) -> bool {
+        !self.rx.ack_now && !self.id.marks.has(Marks::PACED) && self.sends_only_acks(tcp)
+    }
+
+    /// True when of all that [`poll_transmit`](Self::poll_transmit) looks for there can be nothing
+    /// but an acknowledgment.
+    #[inline]
+    fn sends_only_acks(&self, tcp: &Tcp) -> bool {
         const DUE: u16 = Marks::SYN_DUE | Marks::PROBE_DUE;
         let (rx, tx) = (&self.rx, &self.tx);
-        let quiet = !rx.ack_now && rx.duplicate_acks == 0 && !self.id.marks.has(DUE);
+        let quiet = rx.duplicate_acks == 0 && !self.id.marks.has(DUE);
         let all_sent = tx.snd_nxt == tx.snd_end && !self.id.state.fin_follows()
             || tx.snd_nxt == tx.snd_end + 1;
-        let flight = tcp.flights.get(tx.flight);
-        quiet
-            && all_sent
-            && flight.is_none_or(|flight| flight.board.lost() == 0 && !flight.probe_due)
+        quiet && all_sent && self.has_nothing_to_resend(tcp)
+    }
+
+    /// Nothing in flight is lost, and the peer is not to be asked for it.
+    #[inline]
+    fn has_nothing_to_resend(&self, tcp: &Tcp) -> bool {
+        let flight = tcp.flights.get(self.tx.flight);
+        flight.is_none_or(|flight| flight.board.lost() == 0 && !flight.probe_due)
     }
 
     /// The options of a segment without SYN: timestamps, and what arrived out of order.
@@ -94,6 +111,9 @@ impl Connection {
     //= rfc9293 3.7.1 MUST-16
     fn data_options(&self, len: u32, now: Instant, tcp: &Tcp) -> Options {
         let options = self.segment_options(now, tcp);
+        if options.sack.is_empty() {
+            return options;
+        }
         let without = Options {
             sack: Default::default(),
             ..options

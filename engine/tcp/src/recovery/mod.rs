@@ -52,13 +52,13 @@ pub(crate) struct Ack<'s> {
 
 /// Takes an acceptable acknowledgment; SND.UNA has not moved yet.
 pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &mut Tcp) {
+    if seg.options.sack.is_empty() && on_ack_of_all(conn, seg.ack, now, tcp) {
+        return;
+    }
     let clock = tcp.timestamp(now);
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
-    if is_end_of_untroubled(conn, flight, seg) {
-        return acknowledge_untroubled(conn, flight, seg, now, &mut tcp.cold);
-    }
     let Some(mut ack) = look_at(conn, seg, now, clock) else {
         return;
     };
@@ -108,13 +108,30 @@ pub(crate) fn on_ack(conn: &mut Connection, seg: &Segment, now: Instant, tcp: &m
     }
 }
 
-/// Everything is acknowledged, and nothing was lost, sent again, reported or suspected meanwhile: what
-/// the record of the flight knows beyond that goes away with it.
+/// The short way for an acknowledgment without SACK of all that is in flight, where there was no
+/// trouble: false, and nothing done, in other cases.
 #[inline]
-fn is_end_of_untroubled(conn: &Connection, flight: &Flight, seg: &Segment) -> bool {
-    seg.ack == conn.tx.snd_nxt
-        && seg.options.sack.is_empty()
-        && flight.phase == Phase::Open
+pub(crate) fn on_ack_of_all(
+    conn: &mut Connection,
+    ack: SeqNumber,
+    now: Instant,
+    tcp: &mut Tcp,
+) -> bool {
+    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+        return false;
+    };
+    let short = ack == conn.tx.snd_nxt && is_untroubled(flight);
+    if short {
+        acknowledge_untroubled(conn, flight, ack, now, &mut tcp.cold);
+    }
+    short
+}
+
+/// Nothing was lost, sent again, reported or suspected: what the record of the flight knows beyond
+/// that goes away with it.
+#[inline]
+fn is_untroubled(flight: &Flight) -> bool {
+    flight.phase == Phase::Open
         && !flight.is_scarred()
         && flight.board.lost() == 0
         && flight.board.sacked() == 0
@@ -126,7 +143,7 @@ fn is_end_of_untroubled(conn: &Connection, flight: &Flight, seg: &Segment) -> bo
 fn acknowledge_untroubled(
     conn: &mut Connection,
     flight: &mut Flight,
-    seg: &Segment,
+    ack: SeqNumber,
     now: Instant,
     cold: &mut Pool<Cold>,
 ) {
@@ -143,9 +160,9 @@ fn acknowledge_untroubled(
             cold.min_rtt = cold.min_rtt.min(rtt);
         }
     }
-    flight.delivery.on_ack(octets, seg.ack, &conn.tx, now);
+    flight.delivery.on_ack(octets, ack, &conn.tx, now);
     if limited {
-        grow(conn, flight, seg.ack, octets, rtt, now);
+        grow(conn, flight, ack, octets, rtt, now);
     }
 }
 
@@ -409,6 +426,10 @@ pub(crate) fn on_narrower_path(conn: &mut Connection, tcp: &mut Tcp) {
         return;
     };
     let lost = flight.board.mark_lost(|sent| sent.payload() > mss);
+    if lost > 0 {
+        // What asked whether the timeout was spurious did not arrive.
+        flight.frto = Frto::Off;
+    }
     if lost > 0 && flight.phase == Phase::Open {
         flight.phase = Phase::Loss;
         flight.recover = conn.tx.snd_nxt;

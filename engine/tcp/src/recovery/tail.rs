@@ -4,13 +4,12 @@
 use super::{Ack, reduce};
 use crate::flight::{Flight, Phase};
 use crate::record::{Connection, Marks};
-use crate::time::Duration;
 use byway_wire::SeqNumber;
 
 /// How long a peer may delay the ACK of a single segment (WCDelAckT of RFC 8985 §7.2).
-const DELAYED_ACK: Duration = Duration::from_millis(200);
+const DELAYED_ACK_NANOS: u64 = 200_000_000;
 /// Lower bound of the timeout: timers are no finer than this is sensible.
-const LEAST: Duration = Duration::from_millis(2);
+const LEAST_NANOS: u64 = 2_000_000;
 
 /// A probe that is out.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +24,10 @@ pub(crate) struct Probe {
     pub(crate) clock: u32,
 }
 
-/// Until the probe, if one is in order.
+/// Nanoseconds until the probe, if one is in order.
 //= rfc8985 7.2 S7.2-1 S7.2-2
-pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
+#[inline]
+pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<u64> {
     let in_order = conn.id.marks.has(Marks::SACK)
         && flight.phase == Phase::Open
         && flight.probe.is_none()
@@ -37,11 +37,11 @@ pub(super) fn timeout(conn: &Connection, flight: &Flight) -> Option<Duration> {
     if !in_order || conn.tx.rtt.srtt_us == 0 {
         return None;
     }
-    let two_trips = Duration::from_micros(2 * u64::from(conn.tx.rtt.srtt_us));
+    let two_trips = 2_000 * u64::from(conn.tx.rtt.srtt_us);
     let alone = if conn.in_flight() <= u32::from(conn.tx.mss) {
-        DELAYED_ACK
+        DELAYED_ACK_NANOS
     } else {
-        LEAST
+        LEAST_NANOS
     };
     Some(two_trips + alone)
 }

@@ -12,7 +12,7 @@ use crate::time::Instant;
 //= rfc8985 7.2 S7.2-2
 //= rfc8985 8 S8-1
 pub(crate) fn arm_timer(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
-    let rto = conn.rto(&tcp.config);
+    let rto = conn.tx.rtt.timeout_nanos(&tcp.config, conn.tx.backoff);
     let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
         return;
     };
@@ -26,7 +26,7 @@ pub(crate) fn arm_timer(conn: &mut Connection, now: Instant, tcp: &mut Tcp) {
     } else {
         Timer::Retransmission
     };
-    conn.tx.rto_deadline = now + probe.map_or(rto, |probe| probe.min(rto));
+    conn.tx.rto_deadline = now.plus_nanos(probe.map_or(rto, |probe| probe.min(rto)));
 }
 
 /// The peer had closed its window over what is in flight, and dropped it: now that there is room the
