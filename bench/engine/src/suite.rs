@@ -281,7 +281,7 @@ fn checksums(context: &Context) -> Result<Vec<Measure>, String> {
 }
 
 fn wheel(context: &Context) -> Result<Vec<Measure>, String> {
-    let sample = timers(context.effort.repeats, 32_768);
+    let sample = timers(context.effort.repeats, 1_000_000);
     let what = "timer armed, cancelled or fired, 1,000,000 armed";
     Ok(vec![ns("timer_wheel", what, sample).target(AtMost(15.0))])
 }
