@@ -66,8 +66,8 @@ fn nanoseconds(mut work: impl FnMut()) -> f64 {
 struct Rearm {
     /// Cancelled and armed again.
     key: u32,
-    /// How far away the deadline is then, in nanoseconds.
-    delay: u64,
+    /// How far away the deadline is then.
+    delay: Micros,
 }
 
 /// Timers that are cancelled, armed and fire while so many are armed: nanoseconds an operation.
@@ -103,13 +103,15 @@ pub(crate) fn timers(repeats: usize, armed: u32) -> Sample {
     sample
 }
 
-/// A delay in nanoseconds.
-fn random_delay(random: &mut SplitMix) -> u64 {
-    random.below(FURTHEST.as_nanos() as u64)
+/// A delay in microseconds: small, so that reading them takes little of what is measured.
+type Micros = u32;
+
+fn random_delay(random: &mut SplitMix) -> Micros {
+    random.below(FURTHEST.as_micros() as u64) as Micros
 }
 
-fn after(now: Instant, delay: u64) -> Instant {
-    Instant::from_nanos(now.as_nanos() + delay)
+fn after(now: Instant, delay: Micros) -> Instant {
+    Instant::from_nanos(now.as_nanos() + 1000 * u64::from(delay))
 }
 
 /// Lets the time to the furthest deadline go by: in each step some timers are cancelled and armed,
@@ -118,7 +120,7 @@ fn minute(
     wheel: &mut Wheel,
     now: &mut Instant,
     rearms: &[Rearm],
-    again: &[u64],
+    again: &[Micros],
     fired: &mut Vec<u32>,
 ) -> usize {
     let mut again = again.iter().cycle();

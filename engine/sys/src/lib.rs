@@ -3,7 +3,9 @@
 
 pub mod affinity;
 pub mod checksum;
+mod memory;
 pub mod packet;
 mod prefetch;
 
+pub use memory::prefer_huge_pages;
 pub use prefetch::prefetch_read;
