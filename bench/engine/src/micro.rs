@@ -1,10 +1,12 @@
-//! Parts of the engine by themselves: checksum and timer wheel.
+//! Parts of the engine by themselves: checksum, timer wheel and flow table.
 
 use crate::sample::Sample;
+use byway_stack::flow_table::{FlowTable, Record};
 use byway_stack::random::SplitMix;
 use byway_stack::wheel::Wheel;
 use byway_sys::checksum;
 use byway_tcp::time::{Duration, Instant};
+use byway_wire::{Address, Endpoint, FlowKey};
 use std::hint::black_box;
 use std::time::Instant as Clock;
 
@@ -142,6 +144,45 @@ fn minute(
     operations
 }
 
+/// Flows that are looked up in a table of so many, in random order and 32 at a time, as a turn does
+/// it: nanoseconds a flow.
+pub(crate) fn lookups(repeats: usize, flows: u32) -> Sample {
+    const BURST: usize = 32;
+    let mut table = FlowTable::new(flows as usize, [1, 2]);
+    for index in 0..flows {
+        let hash = table.hash(&flow(index));
+        assert!(table.insert(hash, Record::Connection(index)));
+    }
+    let mut random = SplitMix::new(3);
+    let wanted: Vec<u32> = (0..1 << 20)
+        .map(|_| random.below(u64::from(flows)) as u32)
+        .collect();
+    let mut sample = Sample::default();
+    for _ in 0..repeats {
+        let start = Clock::now();
+        for burst in wanted.as_chunks::<BURST>().0 {
+            let hashes = burst.map(|index| table.hash(black_box(&flow(index))));
+            for hash in hashes {
+                table.prefetch(hash);
+            }
+            for (hash, index) in hashes.into_iter().zip(burst) {
+                let found = table.find(hash, |record| record == Record::Connection(*index));
+                assert!(found.is_some());
+            }
+        }
+        sample.push(start.elapsed().as_nanos() as f64 / wanted.len() as f64);
+    }
+    sample
+}
+
+/// The flow of a client with this number.
+fn flow(index: u32) -> FlowKey {
+    FlowKey {
+        local: Endpoint::new(Address::v4([10, 0, 0, 1]), 80),
+        remote: Endpoint::new(Address::v4(index.to_be_bytes()), 1025),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +190,7 @@ mod tests {
     #[test]
     fn parts_take_some_time() {
         assert!(timers(2, 10_000).median() > 0.0);
+        assert!(lookups(2, 10_000).median() > 0.0);
         let sums = Sums::measure(2);
         assert!(sums.sum.median() > 0.0 && sums.copy_sum.median() > 0.0);
         assert!(sums.memcpy.median() > 0.0);

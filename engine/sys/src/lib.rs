@@ -1,11 +1,13 @@
 //! The unsafe corner of Byway, behind safe functions: checksums with the widest vectors the CPU
-//! has, CPU affinity, cache prefetch, packet sockets.
+//! has, several words compared at once, hints about memory and caches, CPU affinity, packet sockets.
 
 pub mod affinity;
 pub mod checksum;
+mod lanes;
 mod memory;
 pub mod packet;
 mod prefetch;
 
+pub use lanes::equal_lanes;
 pub use memory::prefer_huge_pages;
 pub use prefetch::prefetch_read;
