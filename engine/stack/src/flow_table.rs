@@ -440,7 +440,7 @@ mod tests {
 
     /// A hash with this home, told apart from others by `more`.
     fn at_home(table: &FlowTable, home: u32, more: u32) -> FlowHash {
-        FlowHash(more * (table.mask + 1) | home)
+        FlowHash((more * (table.mask + 1)) | home)
     }
 
     #[test]
