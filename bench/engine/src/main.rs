@@ -49,8 +49,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct TimeArgs {
-    /// What to measure: million, segments, echo, visits, bulk, checksum, timers, allocations, turns;
-    /// all of it when nothing is named
+    /// What to measure: million, segments, echo, visits, bulk, checksum, timers, flows, allocations,
+    /// turns; all of it when nothing is named
     names: Vec<String>,
     /// Shorter repeats: a first impression
     #[arg(long)]

@@ -4,7 +4,7 @@ use crate::bed::Bed;
 use crate::frames::MSS;
 use crate::memory::{self, Million};
 use crate::meter::{Meter, timer_cost};
-use crate::micro::{Sums, timers};
+use crate::micro::{Sums, lookups, timers};
 use crate::report::Measure;
 use crate::report::Target::{AtLeast, AtMost};
 use crate::sample::{Effort, Sample, measure};
@@ -30,7 +30,7 @@ pub(crate) struct Context {
 type Measurer = fn(&Context) -> Result<Vec<Measure>, String>;
 
 /// The groups of measures by name.
-pub(crate) const GROUPS: [(&str, Measurer); 9] = [
+pub(crate) const GROUPS: [(&str, Measurer); 10] = [
     // First: what it takes is the growth of a process that has not freed anything yet.
     ("million", million),
     ("segments", segments),
@@ -39,6 +39,7 @@ pub(crate) const GROUPS: [(&str, Measurer); 9] = [
     ("bulk", bulk),
     ("checksum", checksums),
     ("timers", wheel),
+    ("flows", flows),
     ("allocations", allocations),
     ("turns", turns),
 ];
@@ -281,9 +282,18 @@ fn checksums(context: &Context) -> Result<Vec<Measure>, String> {
 }
 
 fn wheel(context: &Context) -> Result<Vec<Measure>, String> {
-    let sample = timers(context.effort.repeats, 32_768);
+    let sample = timers(context.effort.repeats, 1_000_000);
     let what = "timer armed, cancelled or fired, 1,000,000 armed";
     Ok(vec![ns("timer_wheel", what, sample).target(AtMost(15.0))])
+}
+
+fn flows(context: &Context) -> Result<Vec<Measure>, String> {
+    let million = lookups(context.effort.repeats, 1_000_000);
+    let many = lookups(context.effort.repeats, 10_000_000);
+    Ok(vec![
+        ns("lookup_1m", "flow hashed and found, of 1,000,000", million),
+        ns("lookup_10m", "the same, of 10,000,000", many),
+    ])
 }
 
 /// Allocations while warm scenarios run, the clients' included, which make none.

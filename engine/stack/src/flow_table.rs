@@ -3,18 +3,27 @@
 //! Open addressing over buckets of one cache line, eight entries of `{tag, record}` each. The tag
 //! is the keyed hash itself (SipHash-1-3, so that a peer who picks ports cannot pick buckets); it
 //! names the home bucket and filters the comparison, so that a lookup touches one line here and
-//! one record. An entry that overflows its home goes to the next bucket with room.
+//! one record. The eight tags of a bucket are compared at once. An entry that overflows its home
+//! goes to the next bucket with room, up to [`REACH`] of them: that bounds what a segment can cost.
 //!
 //! Removing keeps one invariant without marks or clean-ups: every bucket between an entry's home
 //! and its place is full. When a full bucket loses an entry, one from further on that wants to be
 //! nearer moves up, and so on along the chain, which is short because at most half the entries are
 //! ever in use.
 
+use crate::siphash::SipKey;
+use byway_sys::{equal_lanes, prefer_huge_pages};
 use byway_wire::FlowKey;
-use siphasher::sip::SipHasher13;
 
 /// Entries in a bucket.
 const WAYS: usize = 8;
+
+/// Buckets in which an entry can be, its home the first. A table is at most half full, so that
+/// homes have four entries in the mean. For an entry to find no room there must be 256 with homes in some
+/// 32 buckets in a row, which have 128 in the mean; the odds are below (e/4)^128 or 10^-21 for hashes
+/// that nobody can choose (Chernoff), so a bucket in a table of 2^32 has that to fear once in 10^11
+/// tables.
+pub const REACH: usize = 32;
 
 /// What speaks for a flow: a kind and an index into the records of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +67,60 @@ impl Packed {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry {
-    tag: u32,
-    record: Packed,
-}
-
+/// Entries are apart in tags and records, so that either can be compared at once.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
-struct Bucket([Entry; WAYS]);
+struct Bucket {
+    tags: [u32; WAYS],
+    records: [u32; WAYS],
+}
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
+    /// The slots with this tag, some of which may be empty.
+    #[inline]
+    fn tagged(&self, hash: FlowHash) -> Slots {
+        Slots(equal_lanes(&self.tags, hash.0))
+    }
+
+    /// The slot of this record.
+    #[inline]
+    fn slot_of(&self, record: Packed) -> Option<usize> {
+        Slots(equal_lanes(&self.records, record.0)).next()
+    }
+
     #[inline]
     fn empty_slot(&self) -> Option<usize> {
-        self.0
-            .iter()
-            .position(|entry| entry.record == Packed::EMPTY)
+        self.slot_of(Packed::EMPTY)
+    }
+
+    #[inline]
+    fn record(&self, slot: usize) -> Option<Record> {
+        Packed(self.records[slot]).get()
+    }
+
+    #[inline]
+    fn put(&mut self, slot: usize, tag: u32, record: Packed) {
+        self.tags[slot] = tag;
+        self.records[slot] = record.0;
+    }
+}
+
+/// Slots of a bucket, one bit each.
+struct Slots(u8);
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let slot = self.0.trailing_zeros() as usize % WAYS;
+        self.0 &= self.0 - 1;
+        Some(slot)
     }
 }
 
@@ -96,21 +141,26 @@ impl FlowHash {
 pub struct FlowTable {
     buckets: Box<[Bucket]>,
     mask: u32,
-    hasher: SipHasher13,
+    key: SipKey,
     len: usize,
     limit: usize,
+    crowded: u64,
 }
 
 impl FlowTable {
     /// A table for up to `limit` flows, at most half full then.
     pub fn new(limit: usize, key: [u64; 2]) -> Self {
-        let buckets = (limit * 2).div_ceil(WAYS).next_power_of_two().max(2);
+        let count = (limit * 2).div_ceil(WAYS).next_power_of_two().max(2);
+        let mut buckets = Vec::with_capacity(count);
+        prefer_huge_pages(&mut buckets);
+        buckets.resize(count, Bucket::default());
         Self {
-            buckets: vec![Bucket::default(); buckets].into_boxed_slice(),
-            mask: (buckets - 1) as u32,
-            hasher: SipHasher13::new_with_keys(key[0], key[1]),
+            buckets: buckets.into_boxed_slice(),
+            mask: (count - 1) as u32,
+            key: SipKey::new(key),
             len: 0,
             limit,
+            crowded: 0,
         }
     }
 
@@ -124,26 +174,29 @@ impl FlowTable {
         self.len == 0
     }
 
+    /// How often a record was refused because the [`REACH`] buckets from its home were full.
+    pub fn crowded(&self) -> u64 {
+        self.crowded
+    }
+
     /// The hash of a flow. IPv4 flows take the short way, of another length, so that no IPv4 flow
     /// can be made to look like an IPv6 one.
     #[inline]
     pub fn hash(&self, flow: &FlowKey) -> FlowHash {
         let (local, remote) = (flow.local.address, flow.remote.address);
-        let mut ports = [0; 4];
-        ports[..2].copy_from_slice(&flow.local.port.to_be_bytes());
-        ports[2..].copy_from_slice(&flow.remote.port.to_be_bytes());
+        let ports = u64::from(flow.local.port) | u64::from(flow.remote.port) << 16;
         let hash = if let (Some(local), Some(remote)) = (local.as_v4(), remote.as_v4()) {
-            let mut bytes = [0; 12];
-            bytes[..4].copy_from_slice(&local);
-            bytes[4..8].copy_from_slice(&remote);
-            bytes[8..].copy_from_slice(&ports);
-            self.hasher.hash(&bytes)
+            let [local, remote] = [local, remote].map(|o| u64::from(u32::from_le_bytes(o)));
+            self.key.hash([local | remote << 32, ports | 12 << 56])
         } else {
-            let mut bytes = [0; 36];
-            bytes[..16].copy_from_slice(local.octets());
-            bytes[16..32].copy_from_slice(remote.octets());
-            bytes[32..].copy_from_slice(&ports);
-            self.hasher.hash(&bytes)
+            let [local, remote] = [local, remote].map(|a| u128::from_le_bytes(*a.octets()));
+            self.key.hash([
+                local as u64,
+                (local >> 64) as u64,
+                remote as u64,
+                (remote >> 64) as u64,
+                ports | 36 << 56,
+            ])
         };
         FlowHash(hash as u32)
     }
@@ -158,52 +211,47 @@ impl FlowTable {
     #[inline]
     pub fn candidate(&self, hash: FlowHash) -> Option<Record> {
         let bucket = &self.buckets[self.home(hash)];
-        let entry = bucket
-            .0
-            .iter()
-            .find(|e| e.tag == hash.0 && e.record != Packed::EMPTY)?;
-        entry.record.get()
+        bucket.tagged(hash).find_map(|slot| bucket.record(slot))
     }
 
     /// Finds the record for which `is_it` answers true, among those with this hash.
     #[inline]
     pub fn find(&self, hash: FlowHash, mut is_it: impl FnMut(Record) -> bool) -> Option<Record> {
         let mut at = self.home(hash);
-        loop {
+        for _ in 0..REACH {
             let bucket = &self.buckets[at];
-            let mut full = true;
-            for entry in &bucket.0 {
-                match entry.record.get() {
-                    None => full = false,
-                    Some(record) if entry.tag == hash.0 && is_it(record) => return Some(record),
-                    Some(_) => {}
+            for slot in bucket.tagged(hash) {
+                if let Some(record) = bucket.record(slot)
+                    && is_it(record)
+                {
+                    return Some(record);
                 }
             }
-            if !full {
-                return None;
+            if bucket.empty_slot().is_some() {
+                break;
             }
             at = self.next(at);
         }
+        None
     }
 
-    /// Adds a record that is not in the table; false when the table is full.
+    /// Adds a record that is not in the table; false when the table is full, or all the buckets
+    /// that the record could be in are, which is [counted](Self::crowded).
     pub fn insert(&mut self, hash: FlowHash, record: Record) -> bool {
         if self.len == self.limit {
             return false;
         }
         let mut at = self.home(hash);
-        let slot = loop {
-            match self.buckets[at].empty_slot() {
-                Some(slot) => break slot,
-                None => at = self.next(at),
+        for _ in 0..REACH {
+            if let Some(slot) = self.buckets[at].empty_slot() {
+                self.buckets[at].put(slot, hash.0, Packed::new(record));
+                self.len += 1;
+                return true;
             }
-        };
-        self.buckets[at].0[slot] = Entry {
-            tag: hash.0,
-            record: Packed::new(record),
-        };
-        self.len += 1;
-        true
+            at = self.next(at);
+        }
+        self.crowded += 1;
+        false
     }
 
     /// Puts `new` in the place of `old`; false when `old` is not there.
@@ -211,7 +259,7 @@ impl FlowTable {
         let Some((at, slot)) = self.place_of(hash, old) else {
             return false;
         };
-        self.buckets[at].0[slot].record = Packed::new(new);
+        self.buckets[at].records[slot] = Packed::new(new).0;
         true
     }
 
@@ -221,7 +269,7 @@ impl FlowTable {
             return false;
         };
         let was_full = self.buckets[at].empty_slot().is_none();
-        self.buckets[at].0[slot] = Entry::default();
+        self.buckets[at].put(slot, 0, Packed::EMPTY);
         self.len -= 1;
         if was_full {
             self.close_gap(at, slot);
@@ -233,15 +281,19 @@ impl FlowTable {
     fn close_gap(&mut self, mut hole_at: usize, mut hole_slot: usize) {
         let mut at = self.next(hole_at);
         loop {
-            let was_full = self.buckets[at].empty_slot().is_none();
             let reach = self.distance(hole_at, at);
-            let movable = self.buckets[at].0.iter().position(|entry| {
-                entry.record != Packed::EMPTY
-                    && self.distance(self.home(FlowHash(entry.tag)), at) >= reach
+            if reach >= REACH {
+                return;
+            }
+            let Bucket { tags, records } = self.buckets[at];
+            let was_full = !records.contains(&Packed::EMPTY.0);
+            let movable = (0..WAYS).find(|&slot| {
+                records[slot] != Packed::EMPTY.0
+                    && self.distance(self.home(FlowHash(tags[slot])), at) >= reach
             });
             if let Some(slot) = movable {
-                self.buckets[hole_at].0[hole_slot] = self.buckets[at].0[slot];
-                self.buckets[at].0[slot] = Entry::default();
+                self.buckets[hole_at].put(hole_slot, tags[slot], Packed(records[slot]));
+                self.buckets[at].put(slot, 0, Packed::EMPTY);
                 (hole_at, hole_slot) = (at, slot);
             }
             if !was_full {
@@ -252,18 +304,18 @@ impl FlowTable {
     }
 
     fn place_of(&self, hash: FlowHash, record: Record) -> Option<(usize, usize)> {
-        let packed = Packed::new(record);
         let mut at = self.home(hash);
-        loop {
+        for _ in 0..REACH {
             let bucket = &self.buckets[at];
-            if let Some(slot) = bucket.0.iter().position(|entry| entry.record == packed) {
+            if let Some(slot) = bucket.slot_of(Packed::new(record)) {
                 return Some((at, slot));
             }
             if bucket.empty_slot().is_some() {
-                return None;
+                break;
             }
             at = self.next(at);
         }
+        None
     }
 
     #[inline]
@@ -286,7 +338,7 @@ impl FlowTable {
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         self.buckets
             .iter()
-            .flat_map(|bucket| bucket.0.iter().filter_map(|e| e.record.get()))
+            .flat_map(|bucket| bucket.records.iter().filter_map(|&r| Packed(r).get()))
     }
 }
 
@@ -295,6 +347,7 @@ mod tests {
     use super::*;
     use crate::random::SplitMix;
     use byway_wire::{Address, Endpoint};
+    use siphasher::sip::SipHasher13;
     use std::collections::HashMap;
 
     fn flow(port: u16) -> FlowKey {
@@ -383,5 +436,60 @@ mod tests {
         assert!(!table.replace(hash, Record::Syn(7), Record::Connection(3)));
         assert_eq!(table.find(hash, |_| true), Some(Record::Connection(3)));
         assert_eq!(table.candidate(hash), Some(Record::Connection(3)));
+    }
+
+    /// A hash with this home, told apart from others by `more`.
+    fn at_home(table: &FlowTable, home: u32, more: u32) -> FlowHash {
+        FlowHash((more * (table.mask + 1)) | home)
+    }
+
+    #[test]
+    fn a_crowded_home_takes_what_is_in_reach_and_not_one_more() {
+        let mut table = FlowTable::new(4 * REACH * WAYS, [0, 0]);
+        let room = (REACH * WAYS) as u32;
+        let home = table.mask - 5;
+        for index in 0..room {
+            let hash = at_home(&table, home, index + 1);
+            assert!(table.insert(hash, Record::Connection(index)));
+        }
+        assert_eq!((table.len(), table.crowded()), (room as usize, 0));
+        let late = at_home(&table, home, room + 1);
+        assert!(!table.insert(late, Record::Connection(room)));
+        assert_eq!((table.len(), table.crowded()), (room as usize, 1));
+        assert_eq!(table.find(late, |_| true), None);
+        assert!(!table.remove(late, Record::Connection(room)));
+
+        // From the next bucket one more is in reach. What is there moves up when a place gets free.
+        let next = at_home(&table, home + 1, 77);
+        assert!(table.insert(next, Record::Syn(1)));
+        assert!(table.remove(at_home(&table, home, 1), Record::Connection(0)));
+        assert_eq!(table.find(next, |_| true), Some(Record::Syn(1)));
+        for index in 1..room {
+            let hash = at_home(&table, home, index + 1);
+            assert_eq!(table.find(hash, |_| true), Some(Record::Connection(index)));
+        }
+        assert!(table.remove(next, Record::Syn(1)));
+        assert!(table.insert(late, Record::Connection(room)));
+        assert_eq!(table.find(late, |_| true), Some(Record::Connection(room)));
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_octets_by_family() {
+        let key = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+        let (table, sip) = (
+            FlowTable::new(8, key),
+            SipHasher13::new_with_keys(key[0], key[1]),
+        );
+        let mut narrow = vec![10, 0, 0, 1, 10, 0, 0, 2];
+        narrow.extend([80, 0, 0xd2, 0x04]);
+        assert_eq!(table.hash(&flow(1234)).get(), sip.hash(&narrow) as u32);
+
+        let (ours, theirs) = ([0x20; 16], core::array::from_fn(|at| at as u8));
+        let wide = FlowKey {
+            local: Endpoint::new(Address::v6(ours), 80),
+            remote: Endpoint::new(Address::v6(theirs), 1234),
+        };
+        let octets = [&ours[..], &theirs, &[80, 0, 0xd2, 0x04]].concat();
+        assert_eq!(table.hash(&wide).get(), sip.hash(&octets) as u32);
     }
 }

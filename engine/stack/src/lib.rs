@@ -35,6 +35,7 @@ mod records;
 pub mod rope;
 pub mod service;
 pub mod shard;
+mod siphash;
 mod time_waits;
 mod timers;
 mod transmit;

@@ -1,5 +1,7 @@
 //! Records in a table: plain values found by index, with a limit and a list of free places.
 
+use byway_sys::prefer_huge_pages;
+
 /// Up to a fixed number of values, each at an index that stays its own until it is removed.
 #[derive(Debug)]
 pub(crate) struct Records<T> {
@@ -13,10 +15,12 @@ pub(crate) struct Records<T> {
 
 impl<T> Records<T> {
     /// A table for up to `limit` values. Room is reserved now and touched when it comes into use,
-    /// so that no insertion ever moves what is there.
+    /// so that no insertion ever moves what is there. It is touched in random order.
     pub(crate) fn new(limit: u32) -> Self {
+        let mut slots = Vec::with_capacity(limit as usize);
+        prefer_huge_pages(&mut slots);
         Self {
-            slots: Vec::with_capacity(limit as usize),
+            slots,
             generations: Vec::with_capacity(limit as usize),
             free: Vec::new(),
             len: 0,

@@ -119,9 +119,21 @@ impl Implementation {
     }
 }
 
+/// Up to so many octets are summed without vectors.
+const SHORT: usize = 128;
+
 /// The partial sum of `bytes`.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u32 {
+    if bytes.len() <= SHORT {
+        return scalar::sum_short(bytes);
+    }
+    sum_long(bytes)
+}
+
+/// Out of line, so that short sums save no registers for it.
+#[inline(never)]
+fn sum_long(bytes: &[u8]) -> u32 {
     Implementation::best().sum_available(bytes)
 }
 

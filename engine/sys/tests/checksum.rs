@@ -73,6 +73,33 @@ fn copies_agree_at_every_length_and_offset() {
     }
 }
 
+/// The function that everybody uses has a way of its own for short slices.
+#[test]
+fn the_sum_in_use_agrees_at_every_length_and_offset() {
+    let octets = noise(LONGEST + OFFSETS);
+    for offset in 0..OFFSETS {
+        for len in 0..=300 {
+            let bytes = &octets[offset..offset + len];
+            let expected = byway_wire::checksum::sum(bytes);
+            assert_eq!(checksum::sum(bytes), expected, "{len} octets at {offset}");
+        }
+    }
+    for len in 0..=300 {
+        for octet in [0x00, 0x01, 0x80, 0xff] {
+            let bytes = vec![octet; len];
+            let expected = byway_wire::checksum::sum(&bytes);
+            assert_eq!(checksum::sum(&bytes), expected, "{len} octets of {octet}");
+        }
+        // Words of ones and a single one: what was carried carries once more.
+        for at in 0..len / 8 {
+            let mut bytes = vec![0xff; len];
+            bytes[8 * at..][..8].copy_from_slice(&1u64.to_ne_bytes());
+            let expected = byway_wire::checksum::sum(&bytes);
+            assert_eq!(checksum::sum(&bytes), expected, "{len} octets, word {at}");
+        }
+    }
+}
+
 #[test]
 fn carries_are_not_lost() {
     for one in available() {

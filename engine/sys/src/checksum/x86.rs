@@ -92,25 +92,81 @@ pub(super) fn sum_avx512(bytes: &[u8]) -> u32 {
 /// Copies `src` to `dst`, which is as long, and gives its partial sum.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn copy_sum_avx512(dst: &mut [u8], src: &[u8]) -> u32 {
-    let (mut all, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-    let (from, from_rest) = src.as_chunks::<ZMM>();
-    let (to, to_rest) = dst.as_chunks_mut::<ZMM>();
-    for (to, from) in to.iter_mut().zip(from) {
-        // SAFETY: `from` is one vector long, and the load needs no alignment.
-        let word = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
-        // SAFETY: `to` is one vector long and borrowed mutably; the store needs no alignment.
-        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), word) };
-        all = _mm512_add_epi64(all, word);
-        high = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(word));
+    let len = src.len().min(dst.len());
+    let (mut all, mut high) = ([_mm512_setzero_si512(); 2], [_mm512_setzero_si512(); 2]);
+    let mut add = |lane: usize, word| {
+        all[lane] = _mm512_add_epi64(all[lane], word);
+        high[lane] = _mm512_add_epi64(high[lane], _mm512_srli_epi64::<32>(word));
+    };
+    if len < ZMM {
+        // SAFETY: the mask has one bit for each octet of `src`; octets without one are not read.
+        let word = unsafe { _mm512_maskz_loadu_epi8(mask(len), src.as_ptr().cast()) };
+        // SAFETY: nor are octets without a bit written, and `dst` is as long.
+        unsafe { _mm512_mask_storeu_epi8(dst.as_mut_ptr().cast(), mask(len), word) };
+        add(0, word);
+        return fold(reduce_avx512(all[0], high[0]));
     }
-    let mask = mask(from_rest.len().min(to_rest.len()));
-    // SAFETY: the mask has no more bits than `from_rest` has octets; the others are not read.
-    let word = unsafe { _mm512_maskz_loadu_epi8(mask, from_rest.as_ptr().cast()) };
-    // SAFETY: nor has it more than `to_rest` has; octets without a bit are not written.
-    unsafe { _mm512_mask_storeu_epi8(to_rest.as_mut_ptr().cast(), mask, word) };
-    all = _mm512_add_epi64(all, word);
-    high = _mm512_add_epi64(high, _mm512_srli_epi64::<32>(word));
-    fold(reduce_avx512(all, high))
+    // Loads that cross a cache line get in the way of stores, and stores under a mask take long: the
+    // first vector and the last overlap the others, which are read from where lines begin.
+    let head = src.as_ptr().align_offset(ZMM) % ZMM;
+    let odd = head % 2 == 1;
+    if head > 0 {
+        // SAFETY: both are a vector long at least.
+        let word = unsafe { _mm512_loadu_si512(src.as_ptr().cast()) };
+        // SAFETY: as above, and `dst` is borrowed mutably.
+        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().cast(), word) };
+        let word = _mm512_maskz_mov_epi8(mask(head), word);
+        // After an odd number of octets words are seen with theirs exchanged: so are all then.
+        add(0, if odd { swap_octets(word) } else { word });
+    }
+    let (pairs, from_rest) = src[head..].as_chunks::<{ 2 * ZMM }>();
+    let (to_pairs, to_rest) = dst[head..].as_chunks_mut::<{ 2 * ZMM }>();
+    for (to, from) in to_pairs.iter_mut().zip(pairs) {
+        for lane in 0..2 {
+            // SAFETY: `from` is two vectors long.
+            let word = unsafe { _mm512_loadu_si512(from.as_ptr().add(lane * ZMM).cast()) };
+            // SAFETY: so is `to`, which is borrowed mutably.
+            unsafe { _mm512_storeu_si512(to.as_mut_ptr().add(lane * ZMM).cast(), word) };
+            add(lane, word);
+        }
+    }
+    if let (Some((from, _)), Some((to, _))) = (
+        from_rest.split_first_chunk::<ZMM>(),
+        to_rest.split_first_chunk_mut::<ZMM>(),
+    ) {
+        // SAFETY: `from` is a vector long.
+        let word = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
+        // SAFETY: so is `to`, which is borrowed mutably.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), word) };
+        add(0, word);
+    }
+    let rest = from_rest.len() % ZMM;
+    if rest > 0 {
+        // SAFETY: both are a vector long at least, and this one ends where they do.
+        let word = unsafe { _mm512_loadu_si512(src.as_ptr().add(len - ZMM).cast()) };
+        // SAFETY: as above, and `dst` is borrowed mutably.
+        unsafe { _mm512_storeu_si512(dst.as_mut_ptr().add(len - ZMM).cast(), word) };
+        // SAFETY: the mask has one bit for each octet that is left; the others are not read.
+        let word =
+            unsafe { _mm512_maskz_loadu_epi8(mask(rest), src.as_ptr().add(len - rest).cast()) };
+        add(1, word);
+    }
+    let sum = fold(reduce_avx512(
+        _mm512_add_epi64(all[0], all[1]),
+        _mm512_add_epi64(high[0], high[1]),
+    ));
+    if odd {
+        u32::from((sum as u16).swap_bytes())
+    } else {
+        sum
+    }
+}
+
+/// Exchanges the octets of each sixteen-bit word.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn swap_octets(words: __m512i) -> __m512i {
+    _mm512_or_si512(_mm512_slli_epi16::<8>(words), _mm512_srli_epi16::<8>(words))
 }
 
 /// A mask of the first `len` octets of a vector, up to all 64.
