@@ -53,13 +53,16 @@ impl Core {
             mtu: path.mtu.min(mtu),
             ..*path
         });
+        let hash = self.table.hash(&flow);
+        if !self.has_room_for_flow(hash) {
+            return Err(ConnectError::TableFull);
+        }
         let mss = self.mss(path, &flow);
         let conn = Connection::connect(flow, mss, self.now, &mut self.tcp);
         let index = self
             .add_connection(conn, service, NO_PATH, token)
             .ok_or(ConnectError::TableFull)?;
         self.set_up(index, options);
-        let hash = self.table.hash(&flow);
         self.table.insert(hash, Record::Connection(index));
         let id = ConnId {
             index,

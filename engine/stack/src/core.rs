@@ -183,6 +183,13 @@ impl Core {
         }
     }
 
+    /// True when a new flow finds a place in the table; else that is counted.
+    pub(crate) fn has_room_for_flow(&mut self, hash: FlowHash) -> bool {
+        let room = self.table.has_room_for(hash);
+        self.counters.flow_table_crowded += u64::from(!room);
+        room
+    }
+
     /// The record that speaks for a flow.
     #[inline]
     pub(crate) fn find(&self, hash: FlowHash, flow: &FlowKey) -> Option<Record> {

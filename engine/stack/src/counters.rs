@@ -53,6 +53,9 @@ counters! {
     syn_queue_full => "TcpExtTCPReqQFullDrop",
     /// SYNs answered with a cookie because that queue was full.
     syn_queue_cookies => "TcpExtTCPReqQFullDoCookies",
+    /// Beginnings of a connection dropped, or refused to a service, because all places of the flow table
+    /// that it could have were taken.
+    flow_table_crowded => "BywayFlowTableCrowded",
     /// SYNs and answers to cookies dropped because the table of paths was full.
     path_table_full => "BywayPathTableFull",
     /// Path MTUs forgotten before their time because too many were remembered.

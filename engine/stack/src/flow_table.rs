@@ -144,7 +144,6 @@ pub struct FlowTable {
     key: SipKey,
     len: usize,
     limit: usize,
-    crowded: u64,
 }
 
 impl FlowTable {
@@ -160,7 +159,6 @@ impl FlowTable {
             key: SipKey::new(key),
             len: 0,
             limit,
-            crowded: 0,
         }
     }
 
@@ -172,11 +170,6 @@ impl FlowTable {
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// How often a record was refused because the [`REACH`] buckets from its home were full.
-    pub fn crowded(&self) -> u64 {
-        self.crowded
     }
 
     /// The hash of a flow. IPv4 flows take the short way, of another length, so that no IPv4 flow
@@ -235,23 +228,35 @@ impl FlowTable {
         None
     }
 
+    /// True when [`insert`](Self::insert) would find a place.
+    pub fn has_room_for(&self, hash: FlowHash) -> bool {
+        self.room_for(hash).is_some()
+    }
+
     /// Adds a record that is not in the table; false when the table is full, or all the buckets
-    /// that the record could be in are, which is [counted](Self::crowded).
+    /// that the record could be in are.
     pub fn insert(&mut self, hash: FlowHash, record: Record) -> bool {
-        if self.len == self.limit {
+        let Some((at, slot)) = self.room_for(hash) else {
             return false;
+        };
+        self.buckets[at].put(slot, hash.0, Packed::new(record));
+        self.len += 1;
+        true
+    }
+
+    /// The first free place within [`REACH`] of home.
+    fn room_for(&self, hash: FlowHash) -> Option<(usize, usize)> {
+        if self.len == self.limit {
+            return None;
         }
         let mut at = self.home(hash);
         for _ in 0..REACH {
             if let Some(slot) = self.buckets[at].empty_slot() {
-                self.buckets[at].put(slot, hash.0, Packed::new(record));
-                self.len += 1;
-                return true;
+                return Some((at, slot));
             }
             at = self.next(at);
         }
-        self.crowded += 1;
-        false
+        None
     }
 
     /// Puts `new` in the place of `old`; false when `old` is not there.
@@ -452,10 +457,10 @@ mod tests {
             let hash = at_home(&table, home, index + 1);
             assert!(table.insert(hash, Record::Connection(index)));
         }
-        assert_eq!((table.len(), table.crowded()), (room as usize, 0));
         let late = at_home(&table, home, room + 1);
+        assert!(!table.has_room_for(late));
         assert!(!table.insert(late, Record::Connection(room)));
-        assert_eq!((table.len(), table.crowded()), (room as usize, 1));
+        assert_eq!(table.len(), room as usize);
         assert_eq!(table.find(late, |_| true), None);
         assert!(!table.remove(late, Record::Connection(room)));
 

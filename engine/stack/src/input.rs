@@ -184,6 +184,9 @@ impl Reactor {
             return false;
         };
         let core = &mut self.core;
+        if !core.has_room_for_flow(hash) {
+            return true;
+        }
         let Some(path) = core.paths.acquire(path) else {
             // The peer sends what it has to say again.
             core.counters.path_table_full += 1;
@@ -317,6 +320,9 @@ impl Reactor {
         old: Option<SeqNumber>,
     ) {
         let core = &mut self.core;
+        if !core.has_room_for_flow(hash) {
+            return;
+        }
         let path = core.way_back(frame, listener);
         let Some(path_index) = core.paths.acquire(path) else {
             core.counters.path_table_full += 1;
