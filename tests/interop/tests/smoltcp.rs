@@ -205,7 +205,7 @@ fn sequence_numbers_wrap_on_both_sides() {
         trial.run(LIMIT).unwrap();
         let iss = trial.seen().iss.0.expect("it sent a SYN");
         let ticks = u64::from(last.wrapping_sub(iss));
-        let later = start + Duration::from_nanos(ticks << 12);
+        let later = start + Duration::from_nanos(ticks << 6);
         for loss in [0.0, 0.01] {
             case.faults.loss = loss;
             case.faults.delay = Duration::from_micros(if loss > 0.0 { 200 } else { 0 });
