@@ -2,15 +2,24 @@
 
 use crate::environment::Interface;
 use crate::error::BenchError;
+use crate::generator::Sources;
 use crate::result;
-use crate::scenario::{Cell, Generator, Target};
+use crate::scenario::{Cell, Scenario};
 use byway_lab::{CLIENT, End, ErrorKind, LabGuard, Offloads, Options, SERVER};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 /// The port of every target in the lab.
 const PORT: u16 = 7000;
+/// Where the connections of `crr` come from: a network for benchmarks (RFC 2544). A source address
+/// and port come back after 15 million connections, which takes longer than TIME-WAIT.
+const SOURCES: Sources = Sources {
+    first: Ipv4Addr::new(198, 18, 0, 1),
+    count: 254,
+};
+/// The /24 that they are of.
+const SOURCES_NETWORK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 
 /// The place, and how its interfaces are set at the moment.
 pub(crate) enum Bed {
@@ -20,6 +29,8 @@ pub(crate) enum Bed {
         lab: LabGuard,
         /// Offloads of the client's and the server's interface.
         offloads: (Offloads, Offloads),
+        /// Addresses that connections come from, when it is not the client's own.
+        sources: Option<Sources>,
     },
     /// The network that this process is in.
     Here {
@@ -27,7 +38,29 @@ pub(crate) enum Bed {
         address: SocketAddr,
         /// The interface towards it, for the AF_XDP generator.
         interface: Option<String>,
+        /// Addresses that connections come from, when it is not the client's own.
+        sources: Option<Sources>,
     },
+}
+
+/// Tells the server's kernel the way to [`SOURCES`], with the congestion control of the lab.
+fn route_sources(lab: &LabGuard) -> Result<(), BenchError> {
+    let network = format!("{SOURCES_NETWORK}/24");
+    let gateway = CLIENT.v4.to_string();
+    let said = lab
+        .server()
+        .command("ip")
+        .args(["route", "replace", &network, "via", &gateway])
+        .args(["congctl", "cubic"])
+        .output()
+        .map_err(BenchError::io("starting ip"))?;
+    match said.status.success() {
+        true => Ok(()),
+        false => Err(BenchError::Failed(format!(
+            "ip route replace {network}: {}",
+            String::from_utf8_lossy(&said.stderr).trim()
+        ))),
+    }
 }
 
 impl From<byway_lab::Error> for BenchError {
@@ -43,14 +76,31 @@ impl From<byway_lab::Error> for BenchError {
 }
 
 impl Bed {
-    /// Makes a lab under a name of its own.
-    pub(crate) fn lab() -> Result<Self, BenchError> {
+    /// Makes a lab under a name of its own. `crr` gets source addresses behind the client, which is
+    /// their router as far as the server knows: it must look for no neighbour but the client.
+    pub(crate) fn lab(scenario: Scenario) -> Result<Self, BenchError> {
         let options = Options::default();
         let offloads = (options.client, options.server);
+        let lab = LabGuard::up("bw-bench-", &options)?;
+        let sources = match scenario {
+            Scenario::Rr => None,
+            Scenario::Crr => {
+                route_sources(&lab)?;
+                Some(SOURCES)
+            }
+        };
         Ok(Self::Lab {
-            lab: LabGuard::up("bw-bench-", &options)?,
+            lab,
             offloads,
+            sources,
         })
+    }
+
+    /// Addresses that connections come from, when it is not the client's own.
+    pub(crate) fn sources(&self) -> Option<Sources> {
+        match self {
+            Self::Lab { sources, .. } | Self::Here { sources, .. } => *sources,
+        }
     }
 
     /// Where the server listens.
@@ -94,7 +144,7 @@ impl Bed {
     /// frames, every other keeps the kernel's defaults, which are the best for Linux. Returns how
     /// they are set.
     pub(crate) fn prepare(&mut self, cell: &Cell) -> Result<Option<result::Offloads>, BenchError> {
-        let Self::Lab { lab, offloads } = self else {
+        let Self::Lab { lab, offloads, .. } = self else {
             return Ok(None);
         };
         let facing = |xdp: bool| {
@@ -104,8 +154,8 @@ impl Bed {
                 Offloads::Default
             }
         };
-        let client = facing(cell.target == Target::Byway);
-        let server = facing(cell.generator == Generator::Byway);
+        let client = facing(cell.target.is_xdp());
+        let server = facing(cell.generator.is_xdp());
         let set = |end: &End, is: &mut Offloads, wanted: Offloads| {
             if *is != wanted {
                 lab.set_offloads(end, wanted)?;

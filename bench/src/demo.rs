@@ -3,7 +3,7 @@
 use crate::error::BenchError;
 use crate::result::ResultFile;
 use crate::rr::{self, RrOptions};
-use crate::scenario::{Generator, Target, Wait};
+use crate::scenario::{Generator, Scenario, Target, Wait};
 use crate::{report, table};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -34,6 +34,7 @@ pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError>
     // First of all: a directory that cannot be written should not cost two minutes.
     rr::make_directory(&args.out)?;
     let options = RrOptions {
+        scenario: Scenario::Rr,
         executable: rr::this_program()?,
         targets: vec![Target::LinuxBlocking, Target::LinuxSpinning, Target::Byway],
         loads: vec![
@@ -47,10 +48,12 @@ pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError>
         warmup: Duration::from_millis(300),
         duration: Duration::from_millis(1200),
         rounds: args.rounds,
+        patience: Duration::ZERO,
         wait: Wait::Blocking,
         mode: args.mode.clone(),
         address: None,
         interface: None,
+        sources: None,
     };
     let file = rr::run(&options, stop)?;
     file.write(&args.out.join("result.json"))?;

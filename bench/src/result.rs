@@ -4,7 +4,7 @@ use crate::BenchError;
 use crate::cpu::CpuTime;
 use crate::environment::Environment;
 use crate::generator::{Errors, GeneratorReport};
-use crate::scenario::{Cell, Generator, Target};
+use crate::scenario::{Cell, Generator, Scenario, Target};
 use crate::stats::{self, MIN_ROUNDS, Ratio};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct ResultFile {
     pub parameters: Parameters,
     /// One for each combination of target, generator and connections.
     pub runs: Vec<Run>,
-    /// Byway against each Linux target, where both were measured.
+    /// Byway against each Linux target and the reflector, where both were measured.
     pub comparisons: Vec<Comparison>,
     /// What a reader must know before using the figures.
     pub warnings: Vec<String>,
@@ -50,17 +50,17 @@ pub struct Parameters {
 /// One combination, over all its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// `rr`.
-    pub scenario: String,
+    /// What was done again and again.
+    pub scenario: Scenario,
     /// Who answered.
     pub target: Target,
     /// Who asked.
     pub generator: Generator,
-    /// Connections with one outstanding request each.
+    /// Connections at a time, each with one outstanding request.
     pub connections: u32,
     /// False when errors, or a failed round, forbid conclusions.
     pub valid: bool,
-    /// Median over the rounds of requests answered a second.
+    /// Median over the rounds of requests answered a second: for `crr`, of connections.
     pub rate_per_s: f64,
     /// The payload of the responses at that rate.
     pub goodput_bit_per_s: f64,
@@ -176,8 +176,8 @@ pub enum Outcome {
 /// One metric of two targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// `rr`.
-    pub scenario: String,
+    /// What was done again and again.
+    pub scenario: Scenario,
     /// Who asked.
     pub generator: Generator,
     /// Connections with one outstanding request each.
@@ -302,7 +302,7 @@ impl Round {
 impl Run {
     /// Sums up the rounds of a cell.
     pub(crate) fn new(
-        scenario: &str,
+        scenario: Scenario,
         cell: &Cell,
         size: u32,
         rounds: Vec<Round>,
@@ -329,7 +329,7 @@ impl Run {
             .filter_map(|report| report.other_cpu_share)
             .collect();
         Self {
-            scenario: scenario.to_owned(),
+            scenario,
             target: cell.target,
             generator: cell.generator,
             connections: cell.connections,
@@ -384,7 +384,8 @@ impl Run {
         let (generator, target) = (self.generator.name(), self.target.name());
         format!(
             "{}-{}-{generator}-client-{target}",
-            self.scenario, self.connections
+            self.scenario.name(),
+            self.connections
         )
     }
 }
@@ -405,8 +406,8 @@ const METRICS: [Metric; 4] = [
     }),
 ];
 
-/// Byway against each Linux target of the same generator and number of connections. Runs that are
-/// not valid are compared with nothing.
+/// Byway against each Linux target, and the reflector, of the same generator and number of
+/// connections. Runs that are not valid are compared with nothing.
 pub fn compare(runs: &[Run]) -> Vec<Comparison> {
     let mut comparisons = Vec::new();
     for of in runs
@@ -415,7 +416,7 @@ pub fn compare(runs: &[Run]) -> Vec<Comparison> {
     {
         for against in runs.iter().filter(|run| {
             run.valid
-                && run.target.is_linux()
+                && (run.target.is_linux() || run.target == Target::Reflector)
                 && (run.generator, run.connections) == (of.generator, of.connections)
         }) {
             comparisons.extend(
@@ -451,7 +452,7 @@ fn compare_by(metric: &Metric, of: &Run, against: &Run) -> Option<Comparison> {
         _ => Outcome::AgainstBetter,
     };
     Some(Comparison {
-        scenario: of.scenario.clone(),
+        scenario: of.scenario,
         generator: of.generator,
         connections: of.connections,
         metric: name.to_owned(),
@@ -464,7 +465,7 @@ fn compare_by(metric: &Metric, of: &Run, against: &Run) -> Option<Comparison> {
 }
 
 impl ResultFile {
-    /// The comparison of one metric of Byway with a Linux target.
+    /// The comparison of one metric of Byway with another target.
     pub fn comparison(&self, metric: &str, of: &Run, against: Target) -> Option<&Comparison> {
         self.comparisons.iter().find(|comparison| {
             comparison.metric == metric
@@ -559,6 +560,8 @@ pub(crate) mod tests {
             cpus: vec![cpu; 2],
             work_share: 0.5,
             other_cpu_share: Some(0.01),
+            resent: 0,
+            malformed: 0,
             xdp_mode: None,
         };
         let parameters = Parameters {
@@ -584,7 +587,7 @@ pub(crate) mod tests {
                 round(number as u32, *rate, &spread)
             })
             .collect();
-        Run::new("rr", &cell, 64, rounds, None, None)
+        Run::new(Scenario::Rr, &cell, 64, rounds, None, None)
     }
 
     pub(crate) fn sample() -> ResultFile {
@@ -716,7 +719,7 @@ pub(crate) mod tests {
         let cell = file.runs[2].cell();
         let mut rounds = file.runs[2].rounds.clone();
         rounds[1].report.as_mut().unwrap().errors.mismatched = 1;
-        file.runs[2] = Run::new("rr", &cell, 64, rounds.clone(), None, None);
+        file.runs[2] = Run::new(Scenario::Rr, &cell, 64, rounds.clone(), None, None);
         assert!(!file.runs[2].valid);
         assert_eq!(file.clone().checked().unwrap_err().exit_code(), 4);
         assert!(
@@ -725,7 +728,7 @@ pub(crate) mod tests {
                 .all(|comparison| comparison.connections == 100)
         );
         rounds[0] = Round::failed(0, "no answer".to_owned());
-        file.runs[2] = Run::new("rr", &cell, 64, rounds, None, None);
+        file.runs[2] = Run::new(Scenario::Rr, &cell, 64, rounds, None, None);
         assert_eq!(file.clone().checked().unwrap_err().exit_code(), 1);
         assert_eq!(file.runs[2].failure(), Some("no answer"));
     }

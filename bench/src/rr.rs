@@ -1,11 +1,13 @@
-//! `byway bench rr`: request and response, closed loop.
+//! `byway bench rr` and `byway bench crr`: request and response, closed loop, on connections that
+//! stay or on one after another.
 
 use crate::bed::Bed;
 use crate::error::BenchError;
+use crate::generator::Sources;
 use crate::result::ResultFile;
 use crate::runner::Runner;
-use crate::scenario::{Cell, Generator, Target, TargetWord, Wait};
-use crate::{hgrm, report, table};
+use crate::scenario::{Cell, Generator, Scenario, Target, TargetWord, Wait};
+use crate::{hgrm, report, segment, table};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -14,6 +16,8 @@ use std::time::Duration;
 /// What to measure, and how.
 #[derive(Clone, Debug)]
 pub struct RrOptions {
+    /// What is done again and again. `crr` takes the lean generator.
+    pub scenario: Scenario,
     /// This program, whose commands `serve`, `bench-server-linux` and `bench-generate` are started
     /// as children.
     pub executable: PathBuf,
@@ -29,6 +33,9 @@ pub struct RrOptions {
     pub duration: Duration,
     /// How often each combination is measured.
     pub rounds: u32,
+    /// How long to wait, in all, for other programs to be quiet, and to measure anew what they
+    /// disturbed.
+    pub patience: Duration,
     /// How the kernel generator waits.
     pub wait: Wait,
     /// XDP mode of Byway, on both sides: `auto`, `zerocopy`, `native` or `generic`.
@@ -37,6 +44,8 @@ pub struct RrOptions {
     pub address: Option<SocketAddr>,
     /// The interface towards `address`, for the AF_XDP generator.
     pub interface: Option<String>,
+    /// Where connections to `address` come from, when it is not the interface's own address.
+    pub sources: Option<Sources>,
 }
 
 /// Arguments of `byway bench rr`.
@@ -46,16 +55,8 @@ pub struct RrArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,100",
           value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub connections: Vec<u32>,
-    /// Who answers: linux (both kinds), linux-blocking, linux-spinning, byway
-    #[arg(
-        long,
-        value_name = "T,...",
-        value_delimiter = ',',
-        default_value = "linux,byway",
-        conflicts_with = "address"
-    )]
-    pub target: Vec<TargetWord>,
-    /// Who asks: byway (AF_XDP) or kernel sockets
+    /// Who asks: lean (a small TCP over AF_XDP, which asks for the most), byway (Byway itself as a
+    /// client), or kernel (sockets)
     #[arg(
         long,
         value_enum,
@@ -64,6 +65,43 @@ pub struct RrArgs {
         default_value = "byway"
     )]
     pub generator: Vec<Generator>,
+    /// How the kernel generator waits for responses
+    #[arg(long, value_enum, default_value = "blocking")]
+    pub wait: Wait,
+    /// What is the same in every scenario.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Arguments of `byway bench crr`. Its clients are those of the lean generator.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CrrArgs {
+    /// Connections at a time
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "100",
+          value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub connections: Vec<u32>,
+    /// Addresses that connections come from, which are routed to the interface and nobody else's:
+    /// the first one, and how many in a row. The lab has its own
+    #[arg(long, value_name = "ADDR/N", requires = "address")]
+    pub sources: Option<Sources>,
+    /// What is the same in every scenario.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What every scenario takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CommonArgs {
+    /// Who answers: linux (both kinds), linux-blocking, linux-spinning, byway, reflector (no TCP:
+    /// what the path allows; for the lean generator)
+    #[arg(
+        long,
+        value_name = "T,...",
+        value_delimiter = ',',
+        default_value = "linux,byway",
+        conflicts_with = "address"
+    )]
+    pub target: Vec<TargetWord>,
     /// Octets of a request and of its response
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -78,16 +116,17 @@ pub struct RrArgs {
     #[arg(long, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// How the kernel generator waits for responses
-    #[arg(long, value_enum, default_value = "blocking")]
-    pub wait: Wait,
-    /// XDP mode of Byway: auto, zerocopy, native or generic
+    /// Seconds to spend, in all, on waiting until other programs are quiet and on measuring anew
+    /// the rounds that they disturbed
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = seconds)]
+    pub patience: f64,
+    /// XDP mode of both sides: auto, zerocopy, native or generic
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub mode: String,
     /// Measure an echo server that runs already, instead of a lab
     #[arg(long, value_name = "ADDR:PORT")]
     pub address: Option<SocketAddr>,
-    /// Interface towards that address, for the AF_XDP generator
+    /// Interface towards that address, for the AF_XDP generators
     #[arg(long, value_name = "IF", requires = "address")]
     pub interface: Option<String>,
     /// Write the result as JSON; - for standard output, without the table
@@ -111,6 +150,35 @@ fn seconds(text: &str) -> Result<f64, String> {
 impl RrArgs {
     /// The options that the arguments ask for; `executable` is this program.
     pub fn options(&self, executable: PathBuf) -> RrOptions {
+        RrOptions {
+            wait: self.wait,
+            ..self
+                .common
+                .options(executable, &self.generator, &self.connections)
+        }
+    }
+}
+
+impl CrrArgs {
+    /// The options that the arguments ask for; `executable` is this program.
+    pub fn options(&self, executable: PathBuf) -> RrOptions {
+        RrOptions {
+            scenario: Scenario::Crr,
+            sources: self.sources,
+            ..self
+                .common
+                .options(executable, &[Generator::Lean], &self.connections)
+        }
+    }
+}
+
+impl CommonArgs {
+    fn options(
+        &self,
+        executable: PathBuf,
+        generators: &[Generator],
+        connections: &[u32],
+    ) -> RrOptions {
         let mut targets = Vec::new();
         for target in self.target.iter().flat_map(|word| &word.0) {
             if !targets.contains(target) {
@@ -118,16 +186,16 @@ impl RrArgs {
             }
         }
         let mut loads = Vec::new();
-        for load in self
-            .generator
+        for load in generators
             .iter()
-            .flat_map(|g| self.connections.iter().map(move |n| (*g, *n)))
+            .flat_map(|g| connections.iter().map(move |n| (*g, *n)))
         {
             if !loads.contains(&load) {
                 loads.push(load);
             }
         }
         RrOptions {
+            scenario: Scenario::Rr,
             executable,
             targets: if self.address.is_some() {
                 vec![Target::Remote]
@@ -139,10 +207,12 @@ impl RrArgs {
             warmup: Duration::from_secs_f64(self.warmup),
             duration: Duration::from_secs_f64(self.duration),
             rounds: self.rounds,
-            wait: self.wait,
+            patience: Duration::from_secs_f64(self.patience),
+            wait: Wait::Blocking,
             mode: self.mode.clone(),
             address: self.address,
             interface: self.interface.clone(),
+            sources: None,
         }
     }
 }
@@ -156,8 +226,9 @@ pub fn run(options: &RrOptions, stop: &AtomicBool) -> Result<ResultFile, BenchEr
         Some(address) => Bed::Here {
             address,
             interface: options.interface.clone(),
+            sources: options.sources,
         },
-        None => Bed::lab()?,
+        None => Bed::lab(options.scenario)?,
     };
     let cells: Vec<Cell> = options
         .loads
@@ -173,12 +244,29 @@ pub fn run(options: &RrOptions, stop: &AtomicBool) -> Result<ResultFile, BenchEr
     Runner::new(options, bed, stop).run(&cells)
 }
 
-/// The whole command: measures, prints the table, writes the files that were asked for.
+/// The whole command `bench rr`: measures, prints the table, writes the files that were asked for.
 ///
 /// # Errors
 /// As [`run`], when a file cannot be written, and, after all is written, when a run does not count.
 pub fn execute(args: &RrArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
-    let file = run(&args.options(this_program()?), stop)?;
+    execute_with(&args.options(this_program()?), &args.common, stop)
+}
+
+/// The whole command `bench crr`, as [`execute`] is that of `bench rr`.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_crr(args: &CrrArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
+    execute_with(&args.options(this_program()?), &args.common, stop)
+}
+
+fn execute_with(
+    options: &RrOptions,
+    args: &CommonArgs,
+    stop: &AtomicBool,
+) -> Result<ResultFile, BenchError> {
+    check(options)?;
+    let file = run(options, stop)?;
     match &args.json {
         Some(path) if path == Path::new("-") => {
             let text = serde_json::to_string_pretty(&file).expect("all keys are strings");
@@ -198,6 +286,24 @@ pub fn execute(args: &RrArgs, stop: &AtomicBool) -> Result<ResultFile, BenchErro
         write_spectra(&file, directory)?;
     }
     file.checked()
+}
+
+/// Refuses what no round of could succeed, before a lab is made for it.
+fn check(options: &RrOptions) -> Result<(), BenchError> {
+    let usage = |text: &str| Err(BenchError::Usage(text.to_owned()));
+    let generators = || options.loads.iter().map(|(generator, _)| *generator);
+    let lean = generators().any(|generator| generator == Generator::Lean);
+    let other = generators().any(|generator| generator != Generator::Lean);
+    if options.targets.contains(&Target::Reflector) && other {
+        return usage("the reflector answers the lean generator only: add --generator lean");
+    }
+    if lean && options.size > u32::from(segment::MSS) {
+        return usage("a request of the lean generator is one segment: 1460 octets at most");
+    }
+    if options.scenario == Scenario::Crr && options.address.is_some() && options.sources.is_none() {
+        return usage("connections to an address must come from many: add --sources ADDR/N");
+    }
+    Ok(())
 }
 
 /// The program that runs, to start as a child.
@@ -291,5 +397,52 @@ mod tests {
         assert!(Line::try_parse_from(both).is_err());
         assert!(Line::try_parse_from(["byway", "--duration", "-1"]).is_err());
         assert!(Line::try_parse_from(["byway", "--connections", "0"]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_a_lab_is_made() {
+        let refused = |words: &[&str]| {
+            let error = check(&options(words)).err()?;
+            Some((error.exit_code(), error.to_string()))
+        };
+        assert_eq!(refused(&[]), None);
+        assert_eq!(
+            refused(&["--generator", "lean", "--target", "reflector"]),
+            None
+        );
+        for (words, said) in [
+            (&["--target", "reflector"][..], "--generator lean"),
+            (
+                &["--target", "reflector", "--generator", "lean,kernel"],
+                "--generator lean",
+            ),
+            (&["--generator", "lean", "--size", "1461"], "1460 octets"),
+        ] {
+            let (code, text) = refused(words).expect("refused");
+            assert_eq!(code, 2);
+            assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_sources_are_what_crr_comes_from() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: CrrArgs,
+        }
+        let options = |words: &[&str]| {
+            let line = std::iter::once(&"byway").chain(words);
+            Line::try_parse_from(line).map(|line| line.args.options(PathBuf::from("byway")))
+        };
+        let plain = options(&[]).unwrap();
+        assert_eq!(plain.scenario, Scenario::Crr);
+        assert_eq!(plain.loads, [(Generator::Lean, 100)]);
+        assert!(check(&plain).is_ok());
+        let address = ["--address", "10.0.0.1:7", "--interface", "eth0"];
+        assert!(check(&options(&address).unwrap()).is_err());
+        let with = [&address[..], &["--sources", "198.18.0.1/254"]].concat();
+        assert!(check(&options(&with).unwrap()).is_ok());
+        assert!(options(&["--sources", "198.18.0.1/254"]).is_err());
     }
 }

@@ -6,16 +6,17 @@ use crate::environment::Environment;
 use crate::error::BenchError;
 use crate::generator::GeneratorReport;
 use crate::progress::Progress;
+use crate::quiet::Quiet;
 use crate::result::{Offloads, Parameters, ResultFile, Round, Run, SCHEMA, compare};
 use crate::rr::RrOptions;
-use crate::scenario::{Cell, Generator, round_order};
+use crate::scenario::{Cell, in_flight, round_order};
 use crate::table::{connections, grouped};
 use crate::target::{self, Launch};
 use crate::{cpu, warnings};
 use std::collections::HashMap;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Beyond warm-up and interval, a generator may take this long: it opens its connections, and its
 /// interface may be busy for a moment.
@@ -49,6 +50,7 @@ pub(crate) struct Runner<'a> {
     bed: Bed,
     parameters: Parameters,
     records: HashMap<Cell, Record>,
+    quiet: Quiet,
 }
 
 impl<'a> Runner<'a> {
@@ -68,6 +70,7 @@ impl<'a> Runner<'a> {
             bed,
             parameters,
             records: HashMap::new(),
+            quiet: Quiet::new(options.patience),
         }
     }
 
@@ -110,7 +113,7 @@ impl<'a> Runner<'a> {
             offloads,
         } = self.records.remove(cell).unwrap_or_default();
         Run::new(
-            "rr",
+            self.options.scenario,
             cell,
             self.options.size,
             rounds,
@@ -127,7 +130,7 @@ impl<'a> Runner<'a> {
             let why = format!("left out after {MAX_FAILURES} failures");
             return Ok(Round::failed(number, why));
         }
-        match self.measure(cell) {
+        match self.measure_quietly(cell) {
             Ok(report) => Ok(Round::measured(number, report, &self.parameters)),
             // What the machine lacked in the first round it lacks; later, it did without.
             Err(error @ BenchError::Preflight { .. }) if number == 0 => Err(error),
@@ -140,12 +143,28 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Measures, and again as long as other programs disturb it and there is patience left.
+    fn measure_quietly(&mut self, cell: &Cell) -> Result<GeneratorReport, BenchError> {
+        loop {
+            self.quiet.wait(self.stop);
+            let began = Instant::now();
+            let report = self.measure(cell)?;
+            let disturbed = report
+                .other_cpu_share
+                .is_some_and(|share| share >= warnings::DISTURBED);
+            if !disturbed || !self.quiet.spend(began.elapsed()) {
+                return Ok(report);
+            }
+        }
+    }
+
     fn measure(&mut self, cell: &Cell) -> Result<GeneratorReport, BenchError> {
         let offloads = self.bed.prepare(cell)?;
         let launch = Launch {
             executable: &self.options.executable,
             cpu: self.parameters.server_cpu.unwrap_or(0),
             mode: &self.options.mode,
+            in_flight: in_flight(cell.connections),
         };
         let target = target::start(cell.target, &self.bed, &launch, self.stop)?;
         let record = self.records.entry(*cell).or_default();
@@ -180,6 +199,7 @@ impl<'a> Runner<'a> {
         let mut command = self.bed.at_client(&self.options.executable);
         command
             .args(["bench-generate", "--generator", cell.generator.name()])
+            .args(["--scenario", self.options.scenario.name()])
             .args(["--target", &self.bed.address().to_string()])
             .args(["--connections", &cell.connections.to_string()])
             .args(["--size", &self.options.size.to_string()])
@@ -192,11 +212,14 @@ impl<'a> Runner<'a> {
         if let Some(cpu) = self.parameters.generator_cpu {
             command.args(["--cpu", &cpu.to_string()]);
         }
-        if cell.generator == Generator::Byway {
+        if cell.generator.is_xdp() {
             let interface = self.bed.client_interface().ok_or_else(|| {
-                BenchError::Usage("the generator byway needs --interface".to_owned())
+                BenchError::Usage("a generator on AF_XDP needs --interface".to_owned())
             })?;
             command.args(["--interface", interface, "--mode", &self.options.mode]);
+        }
+        if let Some(sources) = self.bed.sources() {
+            command.args(["--sources", &sources.to_string()]);
         }
         Ok(command)
     }

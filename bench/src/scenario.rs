@@ -24,6 +24,27 @@ impl fmt::Display for Wait {
     }
 }
 
+/// What is done again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// Request and response, on connections that stay.
+    #[default]
+    Rr,
+    /// Connect, request, response, close: the client closes first, in four ways.
+    Crr,
+}
+
+impl Scenario {
+    /// The name in results and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rr => "rr",
+            Self::Crr => "crr",
+        }
+    }
+}
+
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,6 +55,8 @@ pub enum Target {
     LinuxSpinning,
     /// `byway serve echo`.
     Byway,
+    /// A reflector on the port that Byway uses: no TCP, but what the path allows.
+    Reflector,
     /// Something that was running already, at an address that the user gave.
     Remote,
 }
@@ -45,6 +68,7 @@ impl Target {
             Self::LinuxBlocking => "linux-blocking",
             Self::LinuxSpinning => "linux-spinning",
             Self::Byway => "byway",
+            Self::Reflector => "reflector",
             Self::Remote => "remote",
         }
     }
@@ -55,8 +79,14 @@ impl Target {
             Self::LinuxBlocking => "Linux, blocking epoll",
             Self::LinuxSpinning => "Linux, spinning epoll",
             Self::Byway => "Byway",
+            Self::Reflector => "the AF_XDP reflector",
             Self::Remote => "the given address",
         }
+    }
+
+    /// True for a target on AF_XDP, which needs whole frames.
+    pub const fn is_xdp(self) -> bool {
+        matches!(self, Self::Byway | Self::Reflector)
     }
 
     /// True for a target on kernel sockets of ours: what Byway is compared with.
@@ -78,7 +108,11 @@ impl FromStr for TargetWord {
             "linux-blocking" => vec![Target::LinuxBlocking],
             "linux-spinning" => vec![Target::LinuxSpinning],
             "byway" => vec![Target::Byway],
-            _ => return Err("one of linux, linux-blocking, linux-spinning, byway".to_owned()),
+            "reflector" => vec![Target::Reflector],
+            _ => {
+                let names = "one of linux, linux-blocking, linux-spinning, byway, reflector";
+                return Err(names.to_owned());
+            }
         }))
     }
 }
@@ -87,16 +121,24 @@ impl FromStr for TargetWord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Generator {
-    /// Byway's own TCP over AF_XDP: cheap enough that the server is the limit.
+    /// A small TCP of the generator's own over AF_XDP: the cheapest that is still a client.
+    Lean,
+    /// Byway's own TCP over AF_XDP, as whole as on the server.
     Byway,
     /// Kernel sockets with epoll: what ordinary clients are.
     Kernel,
 }
 
 impl Generator {
+    /// True for a generator on AF_XDP, which needs whole frames.
+    pub const fn is_xdp(self) -> bool {
+        matches!(self, Self::Lean | Self::Byway)
+    }
+
     /// The name in results and file names.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Lean => "lean",
             Self::Byway => "byway",
             Self::Kernel => "kernel",
         }
@@ -105,6 +147,7 @@ impl Generator {
     /// The name in a heading.
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Lean => "lean AF_XDP load generator",
             Self::Byway => "AF_XDP load generator",
             Self::Kernel => "kernel-socket load generator",
         }
@@ -120,6 +163,13 @@ pub struct Cell {
     pub connections: u32,
     /// Who answers.
     pub target: Target,
+}
+
+/// Frames that the rings of both sides are to have room for: twice the connections, since each has
+/// a request or a response under way, and now and then an acknowledgment. No more than that, because
+/// received frames cycle through all the memory there is, and what is not in the cache is slower.
+pub fn in_flight(connections: u32) -> u32 {
+    (2 * connections.clamp(256, 1 << 16)).next_power_of_two()
 }
 
 /// The order in which the cells of one round run. Cells that are compared stand next to each
@@ -143,7 +193,12 @@ mod tests {
             "linux".parse::<TargetWord>().unwrap().0,
             [Target::LinuxBlocking, Target::LinuxSpinning]
         );
-        for target in [Target::LinuxBlocking, Target::LinuxSpinning, Target::Byway] {
+        for target in [
+            Target::LinuxBlocking,
+            Target::LinuxSpinning,
+            Target::Byway,
+            Target::Reflector,
+        ] {
             assert_eq!(target.name().parse::<TargetWord>().unwrap().0, [target]);
             assert_eq!(serde_json::to_value(target).unwrap(), target.name());
         }
@@ -167,5 +222,14 @@ mod tests {
         assert_eq!(connections(0), [1, 2, 3]);
         assert_eq!(connections(1), [3, 2, 1]);
         assert_eq!(connections(2), [1, 2, 3]);
+    }
+
+    #[test]
+    fn rings_have_room_for_the_peak_and_no_more() {
+        assert_eq!(
+            [1, 256, 257, 10_000].map(in_flight),
+            [512, 512, 1024, 32_768]
+        );
+        assert_eq!(in_flight(u32::MAX), 1 << 17);
     }
 }

@@ -1,7 +1,8 @@
 //! The table on the terminal.
 
 use crate::result::{Outcome, ResultFile, Run};
-use crate::scenario::Target;
+use crate::scenario::{Scenario, Target};
+use crate::stats::Ratio;
 use crate::verdict::{times, verdicts};
 use std::fmt::{self, Write};
 
@@ -14,9 +15,18 @@ pub fn render(file: &ResultFile) -> String {
 
 fn write_all(out: &mut String, file: &ResultFile) -> fmt::Result {
     let parameters = &file.parameters;
+    let scenario = file
+        .runs
+        .first()
+        .map(|run| run.scenario)
+        .unwrap_or_default();
     writeln!(
         out,
-        "\nrequest/response of {} octets, closed loop, medians of {} of {} s\n",
+        "\n{} of {} octets, closed loop, medians of {} of {} s\n",
+        match scenario {
+            Scenario::Rr => "request/response",
+            Scenario::Crr => "connect, request, response and close",
+        },
         parameters.size,
         match parameters.rounds {
             1 => "1 round".to_owned(),
@@ -57,7 +67,10 @@ fn write_group(out: &mut String, file: &ResultFile, group: &[&Run]) -> fmt::Resu
         out,
         "  {:<15}{:>11}  {:>8}{:>9}{:>9}{:>9}{:>10}  {:>8}{:>7}{:>7}{:>8}  {:>9}",
         "target",
-        "requests/s",
+        match first.scenario {
+            Scenario::Rr => "requests/s",
+            Scenario::Crr => "connects/s",
+        },
         "",
         "p50",
         "p90",
@@ -73,12 +86,30 @@ fn write_group(out: &mut String, file: &ResultFile, group: &[&Run]) -> fmt::Resu
         write_run(out, run)?;
     }
     let byway = group.iter().find(|run| run.target == Target::Byway);
-    for linux in [Target::LinuxBlocking, Target::LinuxSpinning] {
-        if let Some(run) = byway {
+    if let Some(run) = byway {
+        for linux in [Target::LinuxBlocking, Target::LinuxSpinning] {
             write_ratio(out, file, run, linux)?;
         }
+        write_share(out, file, run)?;
     }
     writeln!(out)
+}
+
+/// How much Byway makes of what the path allows.
+fn write_share(out: &mut String, file: &ResultFile, run: &Run) -> fmt::Result {
+    let Some(rate) = file.comparison("rate_per_s", run, Target::Reflector) else {
+        return Ok(());
+    };
+    let percent = |share: f64| (share * 100.0).round();
+    let Ratio { ratio, low, high } = rate.ratio;
+    writeln!(
+        out,
+        "    byway / {:<15} rate {} % [{}, {}] of what the path allows",
+        Target::Reflector.name(),
+        percent(ratio),
+        percent(low),
+        percent(high)
+    )
 }
 
 fn write_run(out: &mut String, run: &Run) -> fmt::Result {
@@ -255,10 +286,34 @@ mod tests {
             0,
             "it said nothing\nmore".to_owned(),
         )];
-        file.runs[0] = Run::new("rr", &cell, 64, rounds, None, None);
+        file.runs[0] = Run::new(Scenario::Rr, &cell, 64, rounds, None, None);
         let text = render(&file);
         assert!(text.lines().any(
             |line| line.contains("linux-blocking") && line.contains("failed  it said nothing")
         ));
+    }
+
+    #[test]
+    fn the_share_of_what_the_path_allows_is_told() {
+        let mut file = sample();
+        file.runs.truncate(3);
+        for run in &mut file.runs {
+            run.scenario = Scenario::Crr;
+        }
+        let mut reflector = crate::result::tests::run(Target::Reflector, 1, &[200_000; 3]);
+        reflector.scenario = Scenario::Crr;
+        file.runs.push(reflector);
+        file.comparisons = crate::result::compare(&file.runs);
+        let text = render(&file);
+        let line = text.lines().find(|line| line.contains("byway / reflector"));
+        assert!(
+            line.is_some_and(|line| line.contains("rate 98 % [95, 100] of what")),
+            "{text}"
+        );
+        assert!(
+            text.contains("connect, request, response and close of 64"),
+            "{text}"
+        );
+        assert!(text.contains("connects/s"), "{text}");
     }
 }

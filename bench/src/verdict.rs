@@ -47,7 +47,7 @@ fn sentence(file: &ResultFile, byway: &Run) -> Option<String> {
         .collect();
     let first = comparisons.first()?;
     let asker = match byway.generator {
-        Generator::Byway => "",
+        Generator::Lean | Generator::Byway => "",
         Generator::Kernel => " from kernel-socket clients",
     };
     let said = match comparisons.get(1) {

@@ -9,7 +9,7 @@ use crate::table::connections;
 const FULL: f64 = 0.95;
 
 /// From this share on, what other programs do is more than noise.
-const DISTURBED: f64 = 0.05;
+pub(crate) const DISTURBED: f64 = 0.05;
 
 /// All warnings that the result gives cause for, the general ones last.
 pub(crate) fn of(file: &ResultFile) -> Vec<String> {

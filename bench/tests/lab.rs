@@ -4,8 +4,9 @@
 
 use byway_bench::generator::{self, GenerateArgs};
 use byway_bench::rr::{self, RrOptions};
-use byway_bench::scenario::{Generator, Target, Wait};
+use byway_bench::scenario::{Generator, Scenario, Target, Wait};
 use byway_bench::target::linux::{self, ServerLinuxArgs};
+use byway_bench::target::reflector::{self, ServerReflectorArgs};
 use byway_bench::{BenchError, hgrm, report, table};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -19,8 +20,13 @@ struct Line {
 }
 
 #[derive(Subcommand)]
+#[allow(
+    clippy::enum_variant_names,
+    reason = "they are the names of the commands"
+)]
 enum Role {
     BenchServerLinux(ServerLinuxArgs),
+    BenchServerReflector(ServerReflectorArgs),
     BenchGenerate(GenerateArgs),
 }
 
@@ -35,6 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     linux_is_measured_by_kernel_sockets();
+    the_lean_generator_measures_linux_and_the_reflector();
     an_interrupt_ends_everything();
     ExitCode::SUCCESS
 }
@@ -43,6 +50,7 @@ fn child() -> ExitCode {
     let stop = AtomicBool::new(false);
     let done = match Line::parse().role {
         Role::BenchServerLinux(args) => linux::serve(&args, &stop),
+        Role::BenchServerReflector(args) => reflector::serve(&args, &stop),
         Role::BenchGenerate(args) => generator::print(&args),
     };
     match done {
@@ -56,6 +64,7 @@ fn child() -> ExitCode {
 
 fn options() -> RrOptions {
     RrOptions {
+        scenario: Scenario::Rr,
         executable: std::env::current_exe().expect("a running program has a path"),
         targets: vec![Target::LinuxBlocking, Target::LinuxSpinning],
         loads: vec![(Generator::Kernel, 1), (Generator::Kernel, 100)],
@@ -63,10 +72,12 @@ fn options() -> RrOptions {
         warmup: Duration::from_millis(100),
         duration: Duration::from_millis(500),
         rounds: 3,
+        patience: Duration::ZERO,
         wait: Wait::Blocking,
         mode: "auto".to_owned(),
         address: None,
         interface: None,
+        sources: None,
     }
 }
 
@@ -117,6 +128,28 @@ fn linux_is_measured_by_kernel_sockets() {
         std::fs::write(directory.join("report.html"), page).expect("the report can be written");
         file.write(&directory.join("result.json"))
             .expect("the result can be written");
+    }
+}
+
+/// Requests on connections that stay and on new ones, 300 at a time: every response is compared with
+/// its request, and an error of any kind makes the run invalid.
+fn the_lean_generator_measures_linux_and_the_reflector() {
+    for scenario in [Scenario::Rr, Scenario::Crr] {
+        let options = RrOptions {
+            scenario,
+            targets: vec![Target::LinuxBlocking, Target::Reflector],
+            loads: vec![(Generator::Lean, 300)],
+            rounds: 1,
+            ..options()
+        };
+        let file = rr::run(&options, &AtomicBool::new(false)).expect("a lab can be measured");
+        eprint!("{}", table::render(&file));
+        let file = file.checked().expect("every run counts");
+        for run in &file.runs {
+            assert_eq!(run.scenario, scenario);
+            assert!(run.rate_per_s > 300.0, "{}/s", run.rate_per_s);
+            assert!(run.generator_xdp_mode.is_some());
+        }
     }
 }
 

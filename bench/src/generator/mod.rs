@@ -2,24 +2,33 @@
 
 mod engine;
 mod kernel;
+mod lean;
 mod recorder;
+mod sources;
 
 use crate::cpu::{self, CpuTime};
 use crate::error::BenchError;
-use crate::scenario::{Generator, Wait};
+use crate::scenario::{Generator, Scenario, Wait};
 use serde::{Deserialize, Serialize};
+pub use sources::Sources;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Arguments of the child process that makes the load.
 #[derive(Clone, Debug, clap::Args)]
 pub struct GenerateArgs {
+    /// What to do again and again
+    #[arg(long, value_enum, default_value = "rr")]
+    pub scenario: Scenario,
     /// Which sockets to use
     #[arg(long, value_enum)]
     pub generator: Generator,
     /// Where the server is
     #[arg(long, value_name = "ADDR:PORT")]
     pub target: SocketAddr,
+    /// Addresses that connections come from, routed to us: the first one, and how many in a row
+    #[arg(long, value_name = "ADDR/N")]
+    pub sources: Option<Sources>,
     /// Connections with one outstanding request each
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
@@ -126,6 +135,12 @@ pub struct GeneratorReport {
     /// The share of the time of the processors of both sides that programs other than the server
     /// and the generator took, 0 to 1; `None` when the sides are not pinned.
     pub other_cpu_share: Option<f64>,
+    /// Segments that the lean generator sent again because of a timer, in the whole run.
+    #[serde(default)]
+    pub resent: u64,
+    /// Frames that the lean generator threw away, in the whole run: no segment, or a wrong checksum.
+    #[serde(default)]
+    pub malformed: u64,
     /// The XDP mode in use, for the AF_XDP generator.
     pub xdp_mode: Option<String>,
 }
@@ -159,17 +174,20 @@ pub fn generate(args: &GenerateArgs) -> Result<GeneratorReport, BenchError> {
         }
         // The engine pins its own thread.
         Generator::Byway => engine::run(args),
+        Generator::Lean => lean::run(args),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Arguments with which nothing is pinned and everything is short.
-    pub(super) fn args() -> GenerateArgs {
+    pub(crate) fn args() -> GenerateArgs {
         GenerateArgs {
+            scenario: Scenario::Rr,
             generator: Generator::Kernel,
+            sources: None,
             target: SocketAddr::from(([127, 0, 0, 1], 7)),
             connections: 1,
             size: 64,

@@ -83,6 +83,10 @@ pub(super) struct Recorder {
     sides: Sides,
     /// What went wrong so far; generators count here.
     pub(super) errors: Errors,
+    /// As in the report; the lean generator counts here.
+    pub(super) resent: u64,
+    /// As in the report; the lean generator counts here.
+    pub(super) malformed: u64,
 }
 
 impl Recorder {
@@ -99,6 +103,8 @@ impl Recorder {
             cpus: Vec::new(),
             sides: Sides::new(args),
             errors: Errors::default(),
+            resent: 0,
+            malformed: 0,
         }
     }
 
@@ -175,6 +181,8 @@ impl Recorder {
                 elapsed => (self.working as f64 / elapsed as f64).min(1.0),
             },
             other_cpu_share: self.sides.other_share(&self.cpus, self.elapsed / 1000),
+            resent: self.resent,
+            malformed: self.malformed,
             xdp_mode,
         }
     }

@@ -146,7 +146,7 @@ fn tile_ratio(comparison: &Comparison, name: &str) -> String {
 
 fn asker(generator: Generator) -> &'static str {
     match generator {
-        Generator::Byway => "AF_XDP clients",
+        Generator::Lean | Generator::Byway => "AF_XDP clients",
         Generator::Kernel => "kernel-socket clients",
     }
 }

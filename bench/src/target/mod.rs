@@ -1,6 +1,7 @@
 //! Targets: who answers the requests.
 
 pub mod linux;
+pub mod reflector;
 
 use crate::bed::Bed;
 use crate::child::Child;
@@ -23,6 +24,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) cpu: usize,
     /// The XDP mode for Byway.
     pub(crate) mode: &'a str,
+    /// Frames that the rings on AF_XDP are to have room for.
+    pub(crate) in_flight: u32,
 }
 
 /// A target that answers. Dropping it ends it.
@@ -58,6 +61,7 @@ pub(crate) fn start(
         Target::LinuxBlocking => linux_command(bed, launch, Wait::Blocking),
         Target::LinuxSpinning => linux_command(bed, launch, Wait::Spinning),
         Target::Byway => byway_command(bed, launch)?,
+        Target::Reflector => reflector_command(bed, launch)?,
         Target::Remote => {
             return Ok(Started {
                 child: None,
@@ -86,15 +90,31 @@ fn linux_command(bed: &Bed, launch: &Launch<'_>, wait: Wait) -> Command {
     command
 }
 
+fn interface(bed: &Bed) -> Result<&str, BenchError> {
+    bed.server_interface().ok_or_else(|| {
+        BenchError::Usage("a target on AF_XDP needs a lab: leave out --address".to_owned())
+    })
+}
+
+fn reflector_command(bed: &Bed, launch: &Launch<'_>) -> Result<Command, BenchError> {
+    let mut command = bed.at_server(launch.executable);
+    command
+        .args(["bench-server-reflector", "--interface", interface(bed)?])
+        .args(["--listen", &bed.address().to_string()])
+        .args(["--cpu", &launch.cpu.to_string()])
+        .args(["--in-flight", &launch.in_flight.to_string()])
+        .args(["--mode", launch.mode]);
+    Ok(command)
+}
+
 fn byway_command(bed: &Bed, launch: &Launch<'_>) -> Result<Command, BenchError> {
-    let interface = bed.server_interface().ok_or_else(|| {
-        BenchError::Usage("the target byway needs a lab: leave out --address".to_owned())
-    })?;
+    let interface = interface(bed)?;
     let mut command = bed.at_server(launch.executable);
     command
         .args(["serve", "echo", "--interface", interface])
         .args(["--listen", &bed.address().to_string()])
         .args(["--cpus", &launch.cpu.to_string()])
+        .args(["--in-flight", &launch.in_flight.to_string()])
         .args(["--mode", launch.mode]);
     Ok(command)
 }

@@ -42,6 +42,8 @@ enum Command {
     #[command(hide = true)]
     BenchServerLinux(measure::ServerLinuxArgs),
     #[command(hide = true)]
+    BenchServerReflector(measure::ServerReflectorArgs),
+    #[command(hide = true)]
     BenchGenerate(measure::GenerateArgs),
 }
 
@@ -65,6 +67,7 @@ fn run(command: Command) -> Result<bool, Failure> {
         Command::Bench(args) => measure::bench(&args).map(|()| true),
         Command::Wire(args) => wire(&args).map(|()| true),
         Command::BenchServerLinux(args) => measure::server_linux(&args).map(|()| true),
+        Command::BenchServerReflector(args) => measure::server_reflector(&args).map(|()| true),
         Command::BenchGenerate(args) => measure::generate(&args).map(|()| true),
     }
 }
