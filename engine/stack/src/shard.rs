@@ -174,22 +174,36 @@ impl<P: Port, C: Clock> Shard<P, C> {
     /// lead to, so that the misses of a burst overlap.
     fn lookup_burst(&mut self) {
         let core = &self.reactor.core;
+        // Of a train of segments the first one asks for all.
+        let mut last = (FlowHash::default(), NONE);
         for what in &mut self.arrivals {
             let (What::Plain(_, hash, _) | What::Other(_, hash)) = what;
-            if let Some(Record::Connection(index)) = core.table.candidate(*hash) {
-                core.connections.prefetch(index);
-                if let What::Plain(_, _, candidate) = what {
-                    *candidate = index;
+            if *hash != last.0 {
+                let found = core.table.candidate(*hash);
+                last = (*hash, NONE);
+                if let Some(Record::Connection(index)) = found {
+                    core.connections.prefetch(index);
+                    last.1 = index;
                 }
             }
+            if let What::Plain(_, _, candidate) = what {
+                *candidate = last.1;
+            }
         }
-        if self.arrivals.len() < 2 {
-            return;
+        if self.arrivals.len() > 1 {
+            self.prefetch_what_records_lead_to();
         }
+    }
+
+    fn prefetch_what_records_lead_to(&self) {
+        let core = &self.reactor.core;
+        let mut last = NONE;
         for what in &self.arrivals {
             if let What::Plain(_, _, candidate) = what
+                && *candidate != last
                 && let Some(conn) = core.connections.get(*candidate)
             {
+                last = *candidate;
                 core.buffers.prefetch(conn.owner().buffers);
                 if let Some(flight) = conn.flight(&core.tcp) {
                     prefetch_record(flight);

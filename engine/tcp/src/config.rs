@@ -160,8 +160,8 @@ impl Config {
     /// The receive buffer after it doubled `steps` times.
     #[inline]
     pub(crate) fn receive_buffer(&self, steps: u8) -> u32 {
-        // Less than a step of the window field could never be announced.
-        let step = 1 << self.receive_scale();
+        // Less than a step of the window field could never be announced. This is one, or not quite two.
+        let step = self.rcv_buf >> 15;
         let start = u64::from(self.rcv_buf_initial.max(step).min(self.rcv_buf));
         let grown = start << steps.min(31);
         grown.min(u64::from(self.rcv_buf)) as u32
@@ -176,6 +176,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use byway_wire::tcp::WindowScale;
 
     //= rfc9293 3.8.4 MUST-28
     #[test]
@@ -198,6 +199,16 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(small.receive_buffer(0), 1000);
+        for rcv_buf in [1, 65_535, 65_536, 6 << 20, (6 << 20) + 1, u32::MAX] {
+            let config = Config {
+                rcv_buf,
+                rcv_buf_initial: 0,
+                ..Config::default()
+            };
+            let window =
+                WindowScale::clamped(config.receive_scale()).narrow(config.receive_buffer(0));
+            assert_eq!(window.0 > 0, rcv_buf >= 1 << 15, "{rcv_buf}");
+        }
     }
 
     #[test]
