@@ -110,6 +110,17 @@ fn send_connection<P: Port>(core: &mut Core, index: u32, sender: &mut Sender<'_,
         return Rest::Drained;
     };
     let template = template.filter(|_| conn.flow().local.address.is_v4());
+    if let Some(template) = template
+        && conn.owes_plain_ack(&core.tcp)
+    {
+        let frame = match sender.frame() {
+            Ok(frame) => frame,
+            Err(rest) => return rest,
+        };
+        let header = conn.plain_ack(core.now, &mut core.tcp);
+        sender.emit_headers(frame, template, conn.flow(), &header);
+        return Rest::Drained;
+    }
     let rope = core.buffers.get(owner.buffers).map(|buffers| &buffers.send);
     for _ in 0..QUANTUM {
         if conn.has_nothing_to_send(&core.tcp) {
@@ -177,6 +188,20 @@ impl<P: Port> Sender<'_, P> {
             .take()
             .or_else(|| self.port.tx_alloc())
             .ok_or(Rest::NoFrame)
+    }
+
+    /// Writes a segment of nothing but plain headers into the frame, and queues it.
+    #[inline]
+    fn emit_headers(
+        &mut self,
+        mut frame: TxFrame,
+        template: &Template,
+        flow: &FlowKey,
+        header: &plain::Header,
+    ) {
+        let bytes = self.port.tx_bytes(&mut frame);
+        let end = template.emit(bytes, flow, header, 0, 0);
+        self.push(frame, end);
     }
 
     /// Writes a segment with plain headers into the frame, if its flow has such, and queues it.

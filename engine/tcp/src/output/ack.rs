@@ -1,11 +1,14 @@
 //! Acknowledgments and the window they announce.
 
 use crate::connection::Tcp;
+use crate::pool::NONE;
 use crate::record::{Connection, Marks};
 use crate::segment::Plan;
+use crate::state::State;
 use crate::time::Instant;
-use byway_wire::SeqNumber;
-use byway_wire::tcp::{Flags, WireWindow};
+use byway_wire::ip::Ecn;
+use byway_wire::tcp::{Flags, Timestamps, WireWindow};
+use byway_wire::{SeqNumber, plain};
 
 impl Connection {
     /// One ACK for each out-of-order segment: the peer counts them.
@@ -58,24 +61,68 @@ impl Connection {
     /// nothing is owed after it.
     pub(super) fn acknowledge(&mut self, plan: &mut Plan, now: Instant, tcp: &mut Tcp) {
         plan.ack = self.rx.rcv_nxt;
-        self.size_receive_buffer(now, &tcp.config);
         if self.id.marks.has(Marks::ECHO) {
             plan.flags |= Flags::ECE;
         }
         if self.id.marks.has(Marks::URGENT) {
             self.point_at_urgent(plan, tcp);
         }
-        plan.window = self.announce_window(tcp);
-        self.rx.last_ack_sent = self.rx.rcv_nxt;
-        self.rx.ack_now = false;
+        plan.window = self.announce(now, tcp);
         if !plan.options.sack.is_empty()
             && let Some(held) = tcp.reassembly.get_mut(self.rx.reassembly)
         {
             held.repeated_told();
             self.release_reassembly_if_empty(tcp);
         }
+    }
+
+    /// A segment leaves that acknowledges up to RCV.NXT: its window. Nothing is owed after it.
+    #[inline]
+    fn announce(&mut self, now: Instant, tcp: &mut Tcp) -> WireWindow {
+        self.size_receive_buffer(now, &tcp.config);
+        let window = self.announce_window(tcp);
+        self.rx.last_ack_sent = self.rx.rcv_nxt;
+        self.rx.ack_now = false;
         self.rx.unacked = 0;
         self.rx.ack_deadline = Instant::NEVER;
+        window
+    }
+
+    /// True when all that [`poll_transmit`](Self::poll_transmit) has to give is one acknowledgment with
+    /// plain headers: [`plain_ack`](Self::plain_ack) gives that in a shorter way.
+    #[inline]
+    pub fn owes_plain_ack(&self, tcp: &Tcp) -> bool {
+        const UNUSUAL: u16 = Marks::ECHO | Marks::URGENT | Marks::PACED;
+        self.tx.snd_nxt == self.tx.snd_end
+            && self.rx.ack_now
+            && tcp.config.header_prediction
+            && self.id.state == State::Established
+            && self.rx.reassembly == NONE
+            && !self.id.marks.has(UNUSUAL)
+            && self.sends_only_acks(tcp)
+    }
+
+    /// That acknowledgment. It must be sent, or be as good as lost on the way; nothing is to be sent
+    /// after it.
+    //= rfc9293 3.10.7.4 MUST-58 MUST-59
+    //= rfc7323 3.2 S3.2-2
+    #[inline]
+    pub fn plain_ack(&mut self, now: Instant, tcp: &mut Tcp) -> plain::Header {
+        debug_assert!(self.owes_plain_ack(tcp));
+        tcp.counters.out_segs += 1;
+        let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
+        plain::Header {
+            seq: self.seq_in_window(),
+            ack: self.rx.rcv_nxt,
+            flags: Flags::ACK,
+            urgent: 0,
+            timestamps: timestamps.then(|| Timestamps {
+                value: tcp.timestamp(now),
+                echo: self.rx.ts_recent,
+            }),
+            ecn: Ecn::NotEct,
+            window: self.announce(now, tcp),
+        }
     }
 
     /// The urgent pointer, counted from this segment, as far as 16 bits tell. Past the urgent data

@@ -5,7 +5,7 @@ mod data;
 mod resend;
 mod syn;
 
-use crate::congestion::Algorithm;
+use crate::congestion::{Algorithm, CongestionAlgorithm};
 use crate::connection::Tcp;
 use crate::flight::Flight;
 use crate::pool::NONE;
@@ -79,6 +79,7 @@ impl Connection {
 
     /// The options of a segment without SYN: timestamps, and what arrived out of order.
     //= rfc7323 3.2 S3.2-2
+    #[inline]
     pub(crate) fn segment_options(&self, now: Instant, tcp: &Tcp) -> Options {
         let timestamps = self.id.marks.has(Marks::TIMESTAMPS);
         let mut options = Options {
@@ -90,7 +91,7 @@ impl Connection {
         };
         //= rfc2018 2 S2-2
         //= rfc2018 4 S4-1 S4-2
-        if self.id.marks.has(Marks::SACK) {
+        if self.rx.reassembly != NONE && self.id.marks.has(Marks::SACK) {
             self.report(&mut options, sack_room(timestamps), tcp);
         }
         options
@@ -109,6 +110,7 @@ impl Connection {
     /// beside the payload (RFC 6691 §2): a full segment has no room for them, and the duplicate
     /// ACKs that leave at the same time carry them.
     //= rfc9293 3.7.1 MUST-16
+    #[inline]
     fn data_options(&self, len: u32, now: Instant, tcp: &Tcp) -> Options {
         let options = self.segment_options(now, tcp);
         if options.sack.is_empty() {
@@ -127,11 +129,14 @@ impl Connection {
     }
 
     /// The record of what is in flight, made when there is none.
+    #[inline]
     fn flight_mut<'t>(&mut self, tcp: &'t mut Tcp) -> Option<&'t mut Flight> {
         if self.tx.flight == NONE {
             self.tx.flight = tcp.flights.take()?;
             let flight = tcp.flights.get_mut(self.tx.flight)?;
-            flight.algorithm = Algorithm::new(self.id.congestion);
+            if self.id.congestion != CongestionAlgorithm::default() {
+                flight.algorithm = Algorithm::new(self.id.congestion);
+            }
             flight.rack.expect(self.tx.rtt.least());
             return Some(flight);
         }

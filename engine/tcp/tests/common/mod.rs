@@ -9,7 +9,7 @@ use byway_tcp::time::{Duration, Instant};
 use byway_tcp::time_wait::{TimeWait, TimeWaitVerdict};
 use byway_tcp::{Config, CongestionAlgorithm, Connection, Secrets, State, Tcp};
 use byway_wire::tcp::{Flags, Options, Timestamps, WireWindow};
-use byway_wire::{Address, Endpoint, FlowKey, SeqNumber};
+use byway_wire::{Address, Endpoint, FlowKey, SeqNumber, plain};
 use std::collections::{BTreeMap, VecDeque};
 
 pub const MSS: u16 = 1460;
@@ -62,6 +62,21 @@ pub fn reversed(flow: FlowKey) -> FlowKey {
     FlowKey {
         local: flow.remote,
         remote: flow.local,
+    }
+}
+
+/// The same as a plan.
+fn plan_of(header: &plain::Header) -> Plan {
+    Plan {
+        seq: header.seq,
+        ack: header.ack,
+        flags: header.flags,
+        window: header.window,
+        options: Options {
+            timestamps: header.timestamps,
+            ..Options::default()
+        },
+        ..Plan::default()
     }
 }
 
@@ -337,9 +352,14 @@ impl End {
     pub fn poll(&mut self, now: Instant) -> Vec<Packet> {
         let mut out = vec![];
         while let Some(conn) = self.conn.as_mut() {
-            let Some(plan) = conn.poll_transmit(now, &mut self.tcp) else {
-                break;
+            let short = conn.owes_plain_ack(&self.tcp);
+            let plan = if short {
+                Some(plan_of(&conn.plain_ack(now, &mut self.tcp)))
+            } else {
+                conn.poll_transmit(now, &mut self.tcp)
             };
+            let Some(plan) = plan else { break };
+            assert!(!short || conn.poll_transmit(now, &mut self.tcp).is_none());
             conn.check_invariants(&self.tcp);
             let in_window = conn.info(&self.tcp).in_flight <= conn.info(&self.tcp).snd_wnd + 1;
             let syn = plan.flags.contains(Flags::SYN);
