@@ -1,13 +1,12 @@
 //! From a frame to what it is for us: parsed once, checksum verified, everything else counted.
 
 use crate::counters::Counters;
-use byway_tcp::segment::{Plain, Segment};
+use byway_tcp::segment::Segment;
 use byway_wire::ethernet::MacAddr;
 use byway_wire::frame::{self, ChecksumState, Packet, TcpFrame};
 use byway_wire::icmp::IcmpError;
 use byway_wire::ip::Ecn;
 use byway_wire::plain;
-use byway_wire::tcp::Flags;
 
 /// Segments without a filled-in checksum, and none with a right one, after which it is said aloud.
 const UNFILLED_BEFORE_NOTICE: u64 = 4;
@@ -104,20 +103,6 @@ impl Classifier {
             !self.settled && !self.trust_unfilled && own.csum_partial >= UNFILLED_BEFORE_NOTICE;
         self.settled |= noticed;
         noticed
-    }
-}
-
-/// A plain segment as TCP sees it.
-#[inline]
-pub(crate) fn plain_of(frame: &plain::Frame) -> Plain {
-    Plain {
-        seq: frame.seq,
-        ack: frame.ack,
-        window: frame.window,
-        push: frame.flags.contains(Flags::PSH),
-        congestion: frame.ecn == Ecn::Ce,
-        timestamps: frame.timestamps,
-        payload_len: frame.payload_len(),
     }
 }
 

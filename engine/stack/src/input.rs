@@ -1,6 +1,6 @@
 //! Segments and ICMP errors on their way to the record that speaks for their flow.
 
-use crate::classify::{Arrival, plain_of, segment_of};
+use crate::classify::{Arrival, segment_of};
 use crate::core::{Core, HalfOpen, NO_PATH, NONE};
 use crate::flow_table::{FlowHash, Record};
 use crate::listener::Listener;
@@ -29,19 +29,18 @@ impl Reactor {
         payload: &[u8],
     ) -> bool {
         let core = &mut self.core;
-        let seg = plain_of(frame);
         // What header prediction takes is established, so it is in the table, and found.
         if let Some(conn) = core.connections.get_mut(candidate)
             && *conn.flow() == frame.flow
             && core.receive_blocks.has_plenty_for(payload.len())
-            && let Some(acked) = conn.on_plain(&seg, core.now, &mut core.tcp)
+            && let Some(acked) = conn.on_plain(&frame.segment, core.now, &mut core.tcp)
         {
             self.apply_plain(candidate, acked, payload);
             return true;
         }
         match core.find(hash, &frame.flow) {
             Some(Record::Connection(index)) => {
-                self.for_connection(index, &seg.segment(), payload);
+                self.for_connection(index, &(&frame.segment).into(), payload);
                 true
             }
             _ => false,

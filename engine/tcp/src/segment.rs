@@ -1,6 +1,8 @@
 //! Segments as TCP sees them: what came in, and what is to go out. Never the bytes.
 
-use byway_wire::tcp::{Flags, Options, Timestamps, WireWindow};
+use byway_wire::ip::Ecn;
+pub use byway_wire::plain::Segment as Plain;
+use byway_wire::tcp::{Flags, Options, WireWindow};
 use byway_wire::{SeqLen, SeqNumber};
 
 /// A segment that arrived: parsed and its checksum verified by whoever calls TCP.
@@ -34,42 +36,20 @@ impl Segment {
     }
 }
 
-/// A segment of the kind that nearly all are: it acknowledges, perhaps brings data, and has no
-/// option but timestamps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plain {
-    /// Sequence number of the first octet.
-    pub seq: SeqNumber,
-    /// Acknowledgment number.
-    pub ack: SeqNumber,
-    /// Window field, not scaled.
-    pub window: WireWindow,
-    /// Whether PSH is set, which it may be beside ACK.
-    pub push: bool,
-    /// The network marked it: congestion experienced (RFC 3168).
-    pub congestion: bool,
-    /// The timestamps option.
-    pub timestamps: Option<Timestamps>,
-    /// Octets of payload.
-    pub payload_len: u32,
-}
-
-impl Plain {
-    /// The same as a segment of any kind.
-    pub fn segment(&self) -> Segment {
-        let push = if self.push { Flags::PSH } else { Flags::NONE };
-        Segment {
-            seq: self.seq,
-            ack: self.ack,
-            flags: Flags::ACK | push,
-            window: self.window,
+impl From<&Plain> for Segment {
+    fn from(plain: &Plain) -> Self {
+        Self {
+            seq: plain.seq,
+            ack: plain.ack,
+            flags: plain.flags,
+            window: plain.window,
             urgent: 0,
             options: Options {
-                timestamps: self.timestamps,
+                timestamps: plain.timestamps,
                 ..Options::default()
             },
-            payload_len: self.payload_len,
-            congestion: self.congestion,
+            payload_len: plain.payload_len,
+            congestion: plain.ecn == Ecn::Ce,
         }
     }
 }
@@ -79,14 +59,18 @@ impl Segment {
     #[inline]
     pub fn plain(&self) -> Option<Plain> {
         let flags = self.flags == Flags::ACK || self.flags == Flags::ACK | Flags::PSH;
-        (flags && self.options.are_plain()).then(|| Plain {
+        (flags && self.options.are_plain()).then_some(Plain {
             seq: self.seq,
             ack: self.ack,
-            window: self.window,
-            push: self.flags.contains(Flags::PSH),
-            congestion: self.congestion,
-            timestamps: self.options.timestamps,
             payload_len: self.payload_len,
+            timestamps: self.options.timestamps,
+            window: self.window,
+            flags: self.flags,
+            ecn: if self.congestion {
+                Ecn::Ce
+            } else {
+                Ecn::NotEct
+            },
         })
     }
 }

@@ -18,38 +18,42 @@ const FRAGMENT_BITS: u32 = 0x3fff;
 /// Two NOPs, kind and length of the timestamps option.
 const TIMESTAMPS: u32 = 0x0101_080a;
 
-/// A segment with plain headers, ACK its only flag beside perhaps PSH. Its checksums are right.
+/// A segment of the kind that nearly all are: it acknowledges, perhaps brings data, has no flag but ACK and
+/// perhaps PSH, and no option but timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The flow from our point of view: local is the destination of the segment.
-    pub flow: FlowKey,
+pub struct Segment {
     /// Sequence number of the first octet.
     pub seq: SeqNumber,
     /// Acknowledgment number.
     pub ack: SeqNumber,
+    /// Octets of payload.
+    pub payload_len: u32,
+    /// The timestamps option.
+    pub timestamps: Option<Timestamps>,
     /// Window field, not scaled.
     pub window: WireWindow,
     /// ACK, or ACK and PSH.
     pub flags: Flags,
     /// The ECN bits of the IP header.
     pub ecn: Ecn,
-    /// The timestamps option.
-    pub timestamps: Option<Timestamps>,
-    payload_start: u16,
-    end: u16,
+}
+
+/// A frame with plain headers and such a segment. Its checksums are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The flow from our point of view: local is the destination of the segment.
+    pub flow: FlowKey,
+    /// The segment.
+    pub segment: Segment,
+    payload_start: u32,
 }
 
 impl Frame {
     /// Where in the frame the payload is; link-layer padding is not part of it.
     #[inline]
     pub const fn payload(&self) -> Range<usize> {
-        self.payload_start as usize..self.end as usize
-    }
-
-    /// Octets of payload.
-    #[inline]
-    pub const fn payload_len(&self) -> u32 {
-        (self.end - self.payload_start) as u32
+        let start = self.payload_start as usize;
+        start..start + self.segment.payload_len as usize
     }
 }
 
@@ -90,20 +94,22 @@ pub fn parse(frame: &[u8], mac: Option<MacAddr>, sum_of: impl Fn(&[u8]) -> u32) 
     {
         return None;
     }
-    let end = (ethernet::HEADER_LEN + total_len) as u32;
+    let tcp_len = 4 * (rest >> 28);
     Some(Frame {
         flow: FlowKey {
             local: Endpoint::new(Address::v4(dst.to_be_bytes()), ports as u16),
             remote: Endpoint::new(Address::v4(src.to_be_bytes()), (ports >> 16) as u16),
         },
-        seq: SeqNumber::new(seq),
-        ack: SeqNumber::new(ack),
-        window: WireWindow(rest as u16),
-        flags,
-        ecn: Ecn::from_bits((first >> 16) as u8),
-        timestamps,
-        payload_start: (end - l4.len() as u32 + 4 * (rest >> 28)) as u16,
-        end: u16::try_from(end).ok()?,
+        segment: Segment {
+            seq: SeqNumber::new(seq),
+            ack: SeqNumber::new(ack),
+            payload_len: l4.len() as u32 - tcp_len,
+            timestamps,
+            window: WireWindow(rest as u16),
+            flags,
+            ecn: Ecn::from_bits((first >> 16) as u8),
+        },
+        payload_start: (ethernet::HEADER_LEN + 20) as u32 + tcp_len,
     })
 }
 

@@ -39,7 +39,7 @@ pub(super) fn take(conn: &mut Connection, seg: &Plain, now: Instant, tcp: &mut T
     let mut acked = 0;
     if advances {
         if !recovery::on_ack_of_all(conn, seg.ack, now, tcp) {
-            recovery::on_ack(conn, &seg.segment(), now, tcp);
+            recovery::on_ack(conn, &seg.into(), now, tcp);
         }
         acked = ack::acknowledge(conn, seg.ack, now, tcp);
     }
