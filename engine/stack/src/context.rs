@@ -219,7 +219,8 @@ impl<'a> Context<'a> {
     }
 
     /// After [`close`](Self::close) the peer has this long to acknowledge everything, then the
-    /// connection is reset; `None` (the default) leaves it to retransmission.
+    /// connection is reset; `None` (the default) leaves it to retransmission, and zero makes the close an
+    /// abort.
     pub fn set_linger(&mut self, limit: Option<Duration>) {
         self.set_up(|conn, _, tcp| conn.set_linger(limit, tcp));
     }

@@ -343,18 +343,25 @@ impl Core {
         let (flow, path) = (*conn.flow(), conn.owner().path);
         let hash = self.table.hash(&flow);
         self.wheel.disarm(index);
-        self.table.remove(hash, Record::Connection(index));
-        let Some(record) = record else { return };
+        let gone = Record::Connection(index);
+        let Some(record) = record else {
+            self.table.remove(hash, gone);
+            return;
+        };
         while self.time_waits.is_full() {
             let Some((index, old)) = self.time_waits.pop_oldest() else {
-                return;
+                break;
             };
             self.counters.time_wait_overflow += 1;
             self.end_time_wait(index, old.wait.flow(), old.path);
         }
-        self.paths.share(path);
-        if let Some(index) = self.time_waits.insert(record, path) {
-            self.table.insert(hash, Record::TimeWait(index));
+        // In the same place: a neighbour might move into one that is free for a moment.
+        match self.time_waits.insert(record, path) {
+            Some(index) => {
+                self.paths.share(path);
+                self.table.replace(hash, gone, Record::TimeWait(index));
+            }
+            None => _ = self.table.remove(hash, gone),
         }
     }
 

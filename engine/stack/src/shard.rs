@@ -239,8 +239,8 @@ impl<P: Port, C: Clock> Shard<P, C> {
     }
 
     /// Turns until `stop` is set, a service asks for the end, or [`Command::Stop`] comes; then
-    /// stops gracefully: no new connections, a FIN for those there are, a reset for those that
-    /// are left when the time to linger is over.
+    /// stops gracefully: no new connections, a FIN for those there are (a reset for those whose
+    /// linger is zero), and a reset for those that are left when the time to linger is over.
     ///
     /// [`Command::Stop`]: crate::mailbox::Command::Stop
     pub fn run(&mut self, stop: &AtomicBool) {

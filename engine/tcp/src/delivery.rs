@@ -36,6 +36,12 @@ impl DeliveryRate {
         self.round = Some((now, snd_nxt));
     }
 
+    /// Nothing was in flight for a while: a new round begins with the next acknowledgment.
+    pub(crate) fn pause(&mut self) {
+        self.round = None;
+        self.octets = 0;
+    }
+
     /// Octets a second, `None` while no round has ended.
     pub(crate) fn rate(&self) -> Option<u64> {
         (self.rate > 0).then_some(self.rate)

@@ -1,12 +1,12 @@
 //! What is in flight: the record that a connection has only while data is unacknowledged.
 
-use crate::congestion::Algorithm;
+use crate::congestion::{Algorithm, CongestionAlgorithm};
 use crate::delivery::DeliveryRate;
 use crate::pacing::Pace;
 use crate::pool::Recycle;
 use crate::recovery::{Probe, Prr, Rack, Undo};
 use crate::scoreboard::Scoreboard;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use byway_wire::SeqNumber;
 
 /// How far loss recovery is.
@@ -92,14 +92,27 @@ impl Flight {
 
     /// Nothing is in flight for a moment: what was about that is forgotten, and what was learned about
     /// the path is kept.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self, now: Instant) {
         self.board.clear();
         self.timer = Timer::default();
         self.guessed = 0;
         self.limited_at = None;
-        self.progress = None;
+        self.progress = Some(now);
         self.probe_due = false;
         self.answered = false;
+    }
+
+    /// The first of what is in flight leaves. A pause of more than a round trip is no time in which
+    /// little was delivered, and another algorithm may have been chosen meanwhile.
+    #[inline]
+    pub(crate) fn begin(&mut self, now: Instant, srtt: Duration, congestion: CongestionAlgorithm) {
+        if self.progress.is_some_and(|last| now.since(last) > srtt) {
+            self.delivery.pause();
+        }
+        self.progress = Some(now);
+        if !self.algorithm.is(congestion) {
+            self.algorithm = Algorithm::new(congestion);
+        }
     }
 
     /// Octets taken to be in the network.

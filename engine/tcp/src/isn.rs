@@ -27,7 +27,8 @@ impl Secrets {
 
 /// `M + F(localip, localport, remoteip, remoteport, secretkey)`, M ticking every 64 ns. RFC 9293 wants a
 /// tick at least every 4 us; with those a connection that sent more than 250 kB/s would leave a successor
-/// that begins behind it, and has to wait for the peer's TIME-WAIT. It comes round in 275 s, beyond two MSL.
+/// that begins behind it, and has to wait for the peer's TIME-WAIT. Numbers are compared modulo half of
+/// what there is, so a peer that remembers the last connection for more than 137 s may take ours for old.
 //= rfc9293 3.4.1 MUST-8
 //= rfc9293 3.4.1 SHLD-1
 //= rfc9293 3.4.1 MUST-9

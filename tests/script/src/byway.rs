@@ -35,7 +35,7 @@ const ISN_TICK: u64 = 64;
 /// Where Byway's own numbers begin.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Origin {
-    /// Ticks of 4.096 us by which the clock is put forward: initial sequence numbers grow by one in
+    /// Ticks of 64 ns by which the clock is put forward: initial sequence numbers grow by one in
     /// each.
     pub(crate) ticks: u32,
     /// Our timestamp at the start of the script, if it is to be a certain one.

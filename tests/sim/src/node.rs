@@ -150,7 +150,7 @@ fn config(plan: &EnginePlan, number: usize) -> ShardConfig {
 }
 
 /// How far the clock has to be moved so that the sequence numbers of the chosen connection wrap:
-/// they follow the clock, one every 4.096 us (RFC 9293 §3.4.1).
+/// they follow the clock, one every 64 ns (RFC 9293 §3.4.1).
 fn wrap_soon(scenario: &Scenario, number: usize) -> Duration {
     let plan = &scenario.engines[number];
     let Some((index, octets)) = plan.wraps else {

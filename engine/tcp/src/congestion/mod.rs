@@ -102,6 +102,16 @@ impl Algorithm {
         }
     }
 
+    /// True when it is of this choice.
+    #[inline]
+    pub(crate) const fn is(&self, choice: CongestionAlgorithm) -> bool {
+        matches!(
+            (self, choice),
+            (Self::Cubic(_), CongestionAlgorithm::Cubic)
+                | (Self::Reno(_), CongestionAlgorithm::Reno)
+        )
+    }
+
     #[inline]
     pub(crate) fn as_mut(&mut self) -> &mut dyn CongestionControl {
         match self {

@@ -127,6 +127,11 @@ pub(super) fn acknowledge(
         conn.tx.duplicates = 0;
         conn.tx.rto_deadline = Instant::NEVER;
         release_flight(conn, tcp);
+        if let Some(flight) = tcp.flights.get_mut(conn.tx.flight)
+            && !flight.is_scarred()
+        {
+            flight.rest(now);
+        }
     } else {
         if let Some(flight) = tcp.flights.get_mut(conn.tx.flight) {
             flight.progress = Some(now);
@@ -141,7 +146,7 @@ pub(super) fn acknowledge(
 /// window before it).
 //= none: which records a connection holds is our own affair
 fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
-    let Some(flight) = tcp.flights.get_mut(conn.tx.flight) else {
+    let Some(flight) = tcp.flights.get(conn.tx.flight) else {
         return;
     };
     if let Some(rate) = flight.delivery.rate()
@@ -149,14 +154,10 @@ fn release_flight(conn: &mut Connection, tcp: &mut Tcp) {
     {
         cold.delivery_rate = rate;
     }
-    if flight.is_scarred() {
-        return;
+    if !flight.is_scarred() && conn.unsent() == 0 {
+        tcp.flights
+            .give(core::mem::replace(&mut conn.tx.flight, NONE));
     }
-    if conn.unsent() > 0 {
-        return flight.rest();
-    }
-    tcp.flights
-        .give(core::mem::replace(&mut conn.tx.flight, NONE));
 }
 
 /// Measures the round trip of our SYN, if it was sent once (Karn).

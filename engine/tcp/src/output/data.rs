@@ -6,7 +6,7 @@ use crate::flight::{Phase, Timer};
 use crate::record::{Connection, Marks};
 use crate::recovery;
 use crate::segment::{Payload, Plan};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use byway_wire::tcp::Flags;
 
 impl Connection {
@@ -167,11 +167,14 @@ impl Connection {
         let start = self.tx.snd_nxt;
         self.tx.snd_nxt += len;
         self.tx.sent_at_ms = now.as_millis_wrapped();
+        let (srtt_us, congestion) = (self.tx.rtt.srtt_us, self.id.congestion);
         let Some(flight) = self.flight_mut(tcp) else {
             return;
         };
         flight.board.push(start, len, fin, now);
-        flight.progress.get_or_insert(now);
+        if first {
+            flight.begin(now, Duration::from_micros(u64::from(srtt_us)), congestion);
+        }
         if flight.phase == Phase::Recovery {
             flight.prr.on_sent(len);
         }

@@ -5,7 +5,6 @@ mod data;
 mod resend;
 mod syn;
 
-use crate::congestion::{Algorithm, CongestionAlgorithm};
 use crate::connection::Tcp;
 use crate::flight::Flight;
 use crate::pool::NONE;
@@ -134,9 +133,6 @@ impl Connection {
         if self.tx.flight == NONE {
             self.tx.flight = tcp.flights.take()?;
             let flight = tcp.flights.get_mut(self.tx.flight)?;
-            if self.id.congestion != CongestionAlgorithm::default() {
-                flight.algorithm = Algorithm::new(self.id.congestion);
-            }
             flight.rack.expect(self.tx.rtt.least());
             return Some(flight);
         }

@@ -24,7 +24,7 @@ pub(crate) struct Rack {
     rtt: Duration,
     min_rtt: Duration,
     /// What stands for `min_rtt` until it is measured: the record begins anew when nothing is in
-    /// flight, and its first ACK may be that of a copy.
+    /// flight and nothing waits, and its first ACK may be that of a copy.
     likely_rtt: Duration,
     reordering_seen: bool,
     /// RACK.reo_wnd_mult.
@@ -68,6 +68,7 @@ impl Rack {
     pub(crate) fn observe(&mut self, rtt: Duration) -> bool {
         let shortest = rtt < self.least_rtt() || self.least_rtt().is_zero();
         self.min_rtt = self.min_rtt.min(rtt);
+        self.rtt = rtt;
         shortest
     }
 
