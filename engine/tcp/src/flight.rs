@@ -105,8 +105,9 @@ impl Flight {
     /// The first of what is in flight leaves. A pause of more than a round trip is no time in which
     /// little was delivered, and another algorithm may have been chosen meanwhile.
     #[inline]
-    pub(crate) fn begin(&mut self, now: Instant, srtt: Duration, congestion: CongestionAlgorithm) {
-        if self.progress.is_some_and(|last| now.since(last) > srtt) {
+    pub(crate) fn begin(&mut self, now: Instant, srtt_us: u32, congestion: CongestionAlgorithm) {
+        let trip = || Duration::from_micros(u64::from(srtt_us));
+        if self.progress.is_some_and(|last| now.since(last) > trip()) {
             self.delivery.pause();
         }
         self.progress = Some(now);

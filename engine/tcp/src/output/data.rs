@@ -6,7 +6,7 @@ use crate::flight::{Phase, Timer};
 use crate::record::{Connection, Marks};
 use crate::recovery;
 use crate::segment::{Payload, Plan};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use byway_wire::tcp::Flags;
 
 impl Connection {
@@ -173,7 +173,7 @@ impl Connection {
         };
         flight.board.push(start, len, fin, now);
         if first {
-            flight.begin(now, Duration::from_micros(u64::from(srtt_us)), congestion);
+            flight.begin(now, srtt_us, congestion);
         }
         if flight.phase == Phase::Recovery {
             flight.prr.on_sent(len);
