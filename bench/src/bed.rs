@@ -1,6 +1,6 @@
 //! Where a measurement takes place: a lab of our own, or an address that the user gave.
 
-use crate::environment::Interface;
+use crate::environment::{Interface, TcpSettings};
 use crate::error::BenchError;
 use crate::generator::Sources;
 use crate::result;
@@ -173,6 +173,31 @@ impl Bed {
             client: name(client),
             server: name(server),
         }))
+    }
+
+    /// How the kernel's TCP is set at the ends that are ours. A namespace that cannot be entered is
+    /// left out.
+    pub(crate) fn tcp_settings(&self) -> Vec<TcpSettings> {
+        // The kernel shows it to its first namespace only, but it counts in all of them.
+        let here = TcpSettings::read("client");
+        let ends = match self {
+            Self::Lab { lab, .. } => {
+                [("client", lab.client()), ("server", lab.server())].map(|(role, namespace)| {
+                    let settings = namespace.run(|| TcpSettings::read(role)).ok()?;
+                    let routes = namespace.command("ip").args(["route", "show"]).output();
+                    let routes = routes.map(|output| output.stdout).unwrap_or_default();
+                    Some(settings.with_route(&String::from_utf8_lossy(&routes)))
+                })
+            }
+            Self::Here { .. } => [Some(here.clone()), None],
+        };
+        ends.into_iter()
+            .flatten()
+            .map(|end| TcpSettings {
+                busy_poll_us: end.busy_poll_us.or(here.busy_poll_us),
+                ..end
+            })
+            .collect()
     }
 
     /// The interfaces as they are now.

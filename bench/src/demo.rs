@@ -1,10 +1,11 @@
 //! `byway demo`: Linux and Byway next to each other, in less than three minutes.
 
 use crate::error::BenchError;
+use crate::load::Shape;
 use crate::result::ResultFile;
 use crate::rr::{self, RrOptions};
 use crate::scenario::{Generator, Scenario, Target, Wait};
-use crate::{report, table};
+use crate::{output, report, table};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub struct DemoArgs {
 /// when a run does not count.
 pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
     // First of all: a directory that cannot be written should not cost two minutes.
-    rr::make_directory(&args.out)?;
+    output::make_directory(&args.out)?;
     let options = RrOptions {
         scenario: Scenario::Rr,
         executable: rr::this_program()?,
@@ -54,12 +55,13 @@ pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError>
         address: None,
         interface: None,
         sources: None,
+        shape: Shape::default(),
     };
     let file = rr::run(&options, stop)?;
     file.write(&args.out.join("result.json"))?;
-    rr::write_spectra(&file, &args.out)?;
+    output::write_spectra(&file, &args.out)?;
     let report = args.out.join("report.html");
-    rr::write(&report, &report::html(&file))?;
+    output::write(&report, &report::html(&file))?;
     print!("{}", table::render(&file));
     println!("\nreport   {}", report.display());
     println!("figures  {}", args.out.join("result.json").display());

@@ -31,6 +31,9 @@ pub enum BenchError {
     /// A child process did not do its part. Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// What was measured is beyond a limit that the user set. Exit code 99.
+    #[error("{0}")]
+    Broken(String),
     /// The user stopped it. Exit code 130.
     #[error("interrupted")]
     Interrupted,
@@ -44,6 +47,7 @@ impl BenchError {
             Self::Usage(_) => 2,
             Self::Preflight { .. } => 3,
             Self::Invalid(_) => 4,
+            Self::Broken(_) => 99,
             Self::Interrupted => 130,
         }
     }

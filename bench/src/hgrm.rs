@@ -97,6 +97,16 @@ mod tests {
     }
 
     #[test]
+    fn the_form_is_a_promise() {
+        let mut histogram = crate::stats::latencies();
+        for (value, count) in [(4_900, 88), (23_000, 11), (1_000_000_000, 1)] {
+            histogram.record_n(value, count).unwrap();
+        }
+        let golden = include_str!("../tests/golden/spectrum.hgrm");
+        assert_eq!(spectrum(&histogram), golden);
+    }
+
+    #[test]
     fn the_median_line_is_the_median() {
         let text = thousand();
         let median = text

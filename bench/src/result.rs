@@ -2,13 +2,20 @@
 
 use crate::BenchError;
 use crate::cpu::CpuTime;
-use crate::environment::Environment;
+use crate::environment::{Environment, Interface};
 use crate::generator::{Errors, GeneratorReport};
+use crate::load::Arrivals;
+use crate::openloop::OpenLoop;
 use crate::scenario::{Cell, Generator, Scenario, Target};
-use crate::stats::{self, MIN_ROUNDS, Ratio};
+use crate::stats::{self, Ratio};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+mod comparing;
+
+pub use comparing::compare;
+use comparing::key;
 
 /// The version of the form of the file.
 pub const SCHEMA: u32 = 1;
@@ -28,6 +35,9 @@ pub struct ResultFile {
     pub comparisons: Vec<Comparison>,
     /// What a reader must know before using the figures.
     pub warnings: Vec<String>,
+    /// True when the user ended it before all rounds were measured.
+    #[serde(default)]
+    pub partial: bool,
 }
 
 /// What was asked for.
@@ -45,6 +55,20 @@ pub struct Parameters {
     pub server_cpu: Option<usize>,
     /// Processor of the generator.
     pub generator_cpu: Option<usize>,
+    /// Microseconds between a response and the next request of a closed loop.
+    #[serde(default)]
+    pub think_us: u64,
+    /// Requests outstanding on a connection at most.
+    #[serde(default = "one")]
+    pub pipeline: u32,
+    /// When the requests of an open loop left; `None` for a closed loop.
+    #[serde(default)]
+    pub arrivals: Option<Arrivals>,
+}
+
+/// The pipeline of files that do not name one.
+fn one() -> u32 {
+    1
 }
 
 /// One combination, over all its rounds.
@@ -56,9 +80,16 @@ pub struct Run {
     pub target: Target,
     /// Who asked.
     pub generator: Generator,
-    /// Connections at a time, each with one outstanding request.
+    /// Connections at a time.
     pub connections: u32,
-    /// False when errors, or a failed round, forbid conclusions.
+    /// Requests a second that an open loop asked for; `None` for a closed loop.
+    #[serde(default)]
+    pub rate_asked_per_s: Option<u64>,
+    /// What else there is to know of an open loop.
+    #[serde(default)]
+    pub open_loop: Option<OpenLoop>,
+    /// False when errors, a failed round, or a generator that was late or too slow forbid
+    /// conclusions.
     pub valid: bool,
     /// Median over the rounds of requests answered a second: for `crr`, of connections.
     pub rate_per_s: f64,
@@ -85,6 +116,13 @@ pub struct Run {
     pub generator_xdp_mode: Option<String>,
     /// Checksum and segmentation offloads of the two interfaces during this run.
     pub offloads: Option<Offloads>,
+    /// Both ends of the wire while the target ran, as the kernel told.
+    #[serde(default)]
+    pub interfaces: Vec<Interface>,
+    /// The names of the percentiles of `latency_us` that the machine cannot show: see
+    /// [`is_drowned`](crate::noise::is_drowned).
+    #[serde(default)]
+    pub drowned: Vec<String>,
     /// Each round.
     pub rounds: Vec<Round>,
 }
@@ -135,6 +173,9 @@ pub struct CpuPerRequest {
 pub struct Round {
     /// Its number, from 0; rounds of the same number ran next to each other.
     pub round: u32,
+    /// When its measured interval began, in seconds since 1970 UTC, to about a millisecond.
+    #[serde(default)]
+    pub began_unix_s: Option<f64>,
     /// Requests answered a second; 0 when the round failed.
     pub rate_per_s: f64,
     /// Latencies of this round.
@@ -180,8 +221,11 @@ pub struct Comparison {
     pub scenario: Scenario,
     /// Who asked.
     pub generator: Generator,
-    /// Connections with one outstanding request each.
+    /// Connections at a time.
     pub connections: u32,
+    /// Requests a second that an open loop asked for; `None` for a closed loop.
+    #[serde(default)]
+    pub rate_asked_per_s: Option<u64>,
     /// The name of the metric, as in [`Run`].
     pub metric: String,
     /// Which values of it are good.
@@ -210,9 +254,10 @@ impl Latency {
         }
     }
 
-    fn median(rounds: &[&Round]) -> Self {
+    /// Medians of rounds, but the longest `max` of all.
+    pub(crate) fn median(rounds: &[Self]) -> Self {
         let of = |pick: fn(&Self) -> f64| {
-            let values: Vec<f64> = rounds.iter().map(|round| pick(&round.latency_us)).collect();
+            let values: Vec<f64> = rounds.iter().map(pick).collect();
             three_places(stats::median(&values))
         };
         Self {
@@ -220,10 +265,7 @@ impl Latency {
             p90: of(|latency| latency.p90),
             p99: of(|latency| latency.p99),
             p999: of(|latency| latency.p999),
-            max: rounds
-                .iter()
-                .map(|round| round.latency_us.max)
-                .fold(0.0, f64::max),
+            max: rounds.iter().map(|round| round.max).fold(0.0, f64::max),
         }
     }
 }
@@ -266,6 +308,7 @@ impl Round {
         let histogram = stats::decode(&report.histogram).unwrap_or_else(stats::latencies);
         Self {
             round,
+            began_unix_s: None,
             rate_per_s: match seconds > 0.0 {
                 true => (report.requests as f64 / seconds).round(),
                 false => 0.0,
@@ -278,10 +321,24 @@ impl Round {
         }
     }
 
+    /// The round, whose interval ended at `ended`.
+    pub(crate) fn ended(mut self, ended: SystemTime) -> Self {
+        let length = self
+            .report
+            .as_ref()
+            .map(|report| report.elapsed_ns as f64 / 1e9);
+        let ended = ended.duration_since(UNIX_EPOCH).ok();
+        self.began_unix_s = ended
+            .zip(length)
+            .map(|(ended, length)| three_places(ended.as_secs_f64() - length));
+        self
+    }
+
     /// A round without a measurement.
     pub(crate) fn failed(round: u32, why: String) -> Self {
         Self {
             round,
+            began_unix_s: None,
             rate_per_s: 0.0,
             latency_us: Latency::default(),
             server_cpu: None,
@@ -328,27 +385,39 @@ impl Run {
         let others: Vec<f64> = reports()
             .filter_map(|report| report.other_cpu_share)
             .collect();
+        let latencies: Vec<Latency> = measured.iter().map(|round| round.latency_us).collect();
+        let latency_us = Latency::median(&latencies);
+        let generator_work_share = three_places(stats::median(&shares));
+        let open_loop = cell.rate.map(|_| {
+            let reports: Vec<&GeneratorReport> = reports().collect();
+            OpenLoop::new(&reports, latency_us.p50, generator_work_share)
+        });
         Self {
             scenario,
             target: cell.target,
             generator: cell.generator,
             connections: cell.connections,
+            rate_asked_per_s: cell.rate,
             valid: errors.total() == 0
+                && open_loop.as_ref().is_none_or(|open| open.faults.is_empty())
                 && !rounds.is_empty()
                 && measured.len() == rounds.len()
                 && reports().all(|report| report.requests > 0),
             rate_per_s,
             goodput_bit_per_s: rate_per_s * f64::from(size) * 8.0,
-            latency_us: Latency::median(&measured),
+            latency_us,
+            open_loop,
             cpu_us_per_request: server_cpu.map(|cpu| cpu.total),
             server_cpu,
             generator_cpu: CpuPerRequest::median(&generators),
-            generator_work_share: three_places(stats::median(&shares)),
+            generator_work_share,
             other_cpu_share: (!others.is_empty()).then(|| three_places(stats::median(&others))),
             errors,
             target_xdp_mode,
             generator_xdp_mode: reports().find_map(|report| report.xdp_mode.clone()),
             offloads,
+            interfaces: Vec::new(),
+            drowned: Vec::new(),
             rounds,
         }
     }
@@ -358,8 +427,14 @@ impl Run {
         Cell {
             generator: self.generator,
             connections: self.connections,
+            rate: self.rate_asked_per_s,
             target: self.target,
         }
+    }
+
+    /// Why a run of an open loop does not count, beside errors.
+    pub fn faults(&self) -> &[String] {
+        self.open_loop.as_ref().map_or(&[], |open| &open.faults)
     }
 
     /// All rounds together.
@@ -372,6 +447,11 @@ impl Run {
         all
     }
 
+    /// True when the machine cannot show this percentile of `latency_us`.
+    pub fn is_drowned(&self, percentile: &str) -> bool {
+        self.drowned.iter().any(|name| name == percentile)
+    }
+
     /// Why its first failed round failed.
     pub fn failure(&self) -> Option<&str> {
         self.rounds
@@ -382,86 +462,16 @@ impl Run {
     /// The name of files about this run, without an extension.
     pub fn file_stem(&self) -> String {
         let (generator, target) = (self.generator.name(), self.target.name());
+        let rate = match self.rate_asked_per_s {
+            Some(rate) => format!("-{rate}-per-s"),
+            None => String::new(),
+        };
         format!(
-            "{}-{}-{generator}-client-{target}",
+            "{}-{}{rate}-{generator}-client-{target}",
             self.scenario.name(),
             self.connections
         )
     }
-}
-
-/// A metric that targets are compared by: its name, what is good, how to find it in a round.
-type Metric = (&'static str, Better, fn(&Round) -> f64);
-
-const METRICS: [Metric; 4] = [
-    ("rate_per_s", Better::Higher, |round| round.rate_per_s),
-    ("latency_us.p50", Better::Lower, |round| {
-        round.latency_us.p50
-    }),
-    ("latency_us.p99", Better::Lower, |round| {
-        round.latency_us.p99
-    }),
-    ("cpu_us_per_request", Better::Lower, |round| {
-        round.server_cpu.map_or(0.0, |cpu| cpu.total)
-    }),
-];
-
-/// Byway against each Linux target, and the reflector, of the same generator and number of
-/// connections. Runs that are not valid are compared with nothing.
-pub fn compare(runs: &[Run]) -> Vec<Comparison> {
-    let mut comparisons = Vec::new();
-    for of in runs
-        .iter()
-        .filter(|run| run.valid && run.target == Target::Byway)
-    {
-        for against in runs.iter().filter(|run| {
-            run.valid
-                && (run.target.is_linux() || run.target == Target::Reflector)
-                && (run.generator, run.connections) == (of.generator, of.connections)
-        }) {
-            comparisons.extend(
-                METRICS
-                    .iter()
-                    .filter_map(|metric| compare_by(metric, of, against)),
-            );
-        }
-    }
-    comparisons
-}
-
-fn compare_by(metric: &Metric, of: &Run, against: &Run) -> Option<Comparison> {
-    let (name, better, pick) = *metric;
-    let values = |run: &Run| run.rounds.iter().map(pick).collect::<Vec<f64>>();
-    let (ours, theirs) = (values(of), values(against));
-    let pairs = ours
-        .iter()
-        .zip(&theirs)
-        .filter(|(x, y)| **x > 0.0 && **y > 0.0)
-        .count();
-    let Ratio { ratio, low, high } = Ratio::of_rounds(&ours, &theirs)?;
-    let ratio = Ratio {
-        ratio: three_places(ratio),
-        low: three_places(low),
-        high: three_places(high),
-    };
-    let outcome = match (pairs < MIN_ROUNDS, ratio.contains_one(), better) {
-        (true, ..) => Outcome::TooFewRounds,
-        (_, true, _) => Outcome::NoDifference,
-        (_, _, Better::Higher) if ratio.low > 1.0 => Outcome::OfBetter,
-        (_, _, Better::Lower) if ratio.high < 1.0 => Outcome::OfBetter,
-        _ => Outcome::AgainstBetter,
-    };
-    Some(Comparison {
-        scenario: of.scenario,
-        generator: of.generator,
-        connections: of.connections,
-        metric: name.to_owned(),
-        better,
-        of: of.target,
-        against: against.target,
-        ratio,
-        outcome,
-    })
 }
 
 impl ResultFile {
@@ -471,20 +481,20 @@ impl ResultFile {
             comparison.metric == metric
                 && comparison.against == against
                 && comparison.of == of.target
-                && (comparison.generator, comparison.connections) == (of.generator, of.connections)
+                && (
+                    comparison.generator,
+                    comparison.connections,
+                    comparison.rate_asked_per_s,
+                ) == key(of)
         })
     }
 
-    /// The runs by generator and number of connections, in the order of the file: what is compared
+    /// The runs by generator, number of connections and rate, in the order of the file: what is compared
     /// stands together.
     pub fn groups(&self) -> Vec<Vec<&Run>> {
         let mut groups: Vec<Vec<&Run>> = Vec::new();
         for run in &self.runs {
-            let key = (run.generator, run.connections);
-            match groups
-                .iter_mut()
-                .find(|group| (group[0].generator, group[0].connections) == key)
-            {
+            match groups.iter_mut().find(|group| key(group[0]) == key(run)) {
                 Some(group) => group.push(run),
                 None => groups.push(vec![run]),
             }
@@ -495,8 +505,12 @@ impl ResultFile {
     /// The result, if every run of it counts.
     ///
     /// # Errors
-    /// [`BenchError::Failed`] when a round failed, [`BenchError::Invalid`] when a run has errors.
+    /// [`BenchError::Interrupted`] when the user ended it, [`BenchError::Failed`] when a round failed,
+    /// [`BenchError::Invalid`] when a run does not count.
     pub fn checked(self) -> Result<Self, BenchError> {
+        if self.partial {
+            return Err(BenchError::Interrupted);
+        }
         if let Some((run, why)) = self.runs.iter().find_map(|run| Some((run, run.failure()?))) {
             return Err(BenchError::Failed(format!("{}: {why}", run.file_stem())));
         }
@@ -507,21 +521,16 @@ impl ResultFile {
                 run.file_stem(),
                 run.errors.describe()
             ))),
+            Some(run) if !run.faults().is_empty() => Err(BenchError::Invalid(format!(
+                "{}: {}",
+                run.file_stem(),
+                run.faults().join("; ")
+            ))),
             Some(run) => Err(BenchError::Invalid(format!(
                 "{}: no request was answered",
                 run.file_stem()
             ))),
         }
-    }
-
-    /// Writes the file, readable for people too.
-    ///
-    /// # Errors
-    /// When the path cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), BenchError> {
-        let text = serde_json::to_string_pretty(self).expect("all keys are strings");
-        std::fs::write(path, text + "\n")
-            .map_err(BenchError::io(format!("writing {}", path.display())))
     }
 }
 
@@ -563,6 +572,7 @@ pub(crate) mod tests {
             resent: 0,
             malformed: 0,
             xdp_mode: None,
+            open: None,
         };
         let parameters = Parameters {
             server_cpu: Some(0),
@@ -576,6 +586,7 @@ pub(crate) mod tests {
         let cell = Cell {
             generator: Generator::Kernel,
             connections,
+            rate: None,
             target,
         };
         let rounds = rates
@@ -609,10 +620,13 @@ pub(crate) mod tests {
                 rounds: 3,
                 server_cpu: Some(0),
                 generator_cpu: Some(1),
+                pipeline: 1,
+                ..Parameters::default()
             },
             comparisons: compare(&runs),
             runs,
             warnings: vec!["a closed loop & its <limits>".to_owned()],
+            partial: false,
         }
     }
 

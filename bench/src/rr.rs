@@ -1,15 +1,18 @@
-//! `byway bench rr` and `byway bench crr`: request and response, closed loop, on connections that
-//! stay or on one after another.
+//! `byway bench rr` and `byway bench crr`: request and response, on connections that stay or on one
+//! after another; closed loop or, on those that stay, open.
 
 use crate::bed::Bed;
 use crate::error::BenchError;
+use crate::gate::LimitArgs;
 use crate::generator::Sources;
+use crate::load::{LoadArgs, Shape};
+use crate::output::OutputArgs;
 use crate::result::ResultFile;
 use crate::runner::Runner;
 use crate::scenario::{Cell, Generator, Scenario, Target, TargetWord, Wait};
-use crate::{hgrm, report, segment, table};
+use crate::segment;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -46,12 +49,14 @@ pub struct RrOptions {
     pub interface: Option<String>,
     /// Where connections to `address` come from, when it is not the interface's own address.
     pub sources: Option<Sources>,
+    /// When connections ask. Anything but one request at a time is for `rr`.
+    pub shape: Shape,
 }
 
 /// Arguments of `byway bench rr`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RrArgs {
-    /// Connections, each with one outstanding request
+    /// Connections; each has one outstanding request, unless --pipeline or --rate says otherwise
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,100",
           value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub connections: Vec<u32>,
@@ -68,6 +73,9 @@ pub struct RrArgs {
     /// How the kernel generator waits for responses
     #[arg(long, value_enum, default_value = "blocking")]
     pub wait: Wait,
+    /// When connections ask.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// What is the same in every scenario.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -129,15 +137,12 @@ pub struct CommonArgs {
     /// Interface towards that address, for the AF_XDP generators
     #[arg(long, value_name = "IF", requires = "address")]
     pub interface: Option<String>,
-    /// Write the result as JSON; - for standard output, without the table
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the report, one HTML file
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
-    /// Write the percentile spectrum of each run to this directory, as .hgrm
-    #[arg(long, value_name = "DIR")]
-    pub hgrm: Option<PathBuf>,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What they are held to.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -152,6 +157,7 @@ impl RrArgs {
     pub fn options(&self, executable: PathBuf) -> RrOptions {
         RrOptions {
             wait: self.wait,
+            shape: self.load.shape(),
             ..self
                 .common
                 .options(executable, &self.generator, &self.connections)
@@ -213,6 +219,7 @@ impl CommonArgs {
             address: self.address,
             interface: self.interface.clone(),
             sources: None,
+            shape: Shape::default(),
         }
     }
 }
@@ -220,7 +227,8 @@ impl CommonArgs {
 /// Measures. Progress goes to standard error; nothing is written elsewhere.
 ///
 /// # Errors
-/// When the lab cannot be made, or `stop` is set. A round that fails is part of the result.
+/// When the lab cannot be made, or `stop` is set before there is anything to tell: a result without
+/// all rounds is marked partial. A round that fails is part of the result.
 pub fn run(options: &RrOptions, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
     let bed = match options.address {
         Some(address) => Bed::Here {
@@ -230,24 +238,30 @@ pub fn run(options: &RrOptions, stop: &AtomicBool) -> Result<ResultFile, BenchEr
         },
         None => Bed::lab(options.scenario)?,
     };
-    let cells: Vec<Cell> = options
-        .loads
-        .iter()
-        .flat_map(|(generator, connections)| {
-            options.targets.iter().map(|target| Cell {
+    Runner::new(options, bed, stop).run(&cells(options))
+}
+
+/// All combinations; what is compared stands together.
+fn cells(options: &RrOptions) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (generator, connections) in &options.loads {
+        for rate in options.shape.loops() {
+            cells.extend(options.targets.iter().map(|target| Cell {
                 generator: *generator,
                 connections: *connections,
+                rate,
                 target: *target,
-            })
-        })
-        .collect();
-    Runner::new(options, bed, stop).run(&cells)
+            }));
+        }
+    }
+    cells
 }
 
 /// The whole command `bench rr`: measures, prints the table, writes the files that were asked for.
 ///
 /// # Errors
-/// As [`run`], when a file cannot be written, and, after all is written, when a run does not count.
+/// As [`run`], when a file cannot be written, and, after all is written, when a run does not count
+/// or a limit is broken.
 pub fn execute(args: &RrArgs, stop: &AtomicBool) -> Result<ResultFile, BenchError> {
     execute_with(&args.options(this_program()?), &args.common, stop)
 }
@@ -266,26 +280,16 @@ fn execute_with(
     stop: &AtomicBool,
 ) -> Result<ResultFile, BenchError> {
     check(options)?;
+    args.output.check()?;
+    let limits = args.limits.prepare(options)?;
     let file = run(options, stop)?;
-    match &args.json {
-        Some(path) if path == Path::new("-") => {
-            let text = serde_json::to_string_pretty(&file).expect("all keys are strings");
-            println!("{text}");
-        }
-        json => {
-            print!("{}", table::render(&file));
-            if let Some(path) = json {
-                file.write(path)?;
-            }
-        }
-    }
-    if let Some(path) = &args.html {
-        write(path, &report::html(&file))?;
-    }
-    if let Some(directory) = &args.hgrm {
-        write_spectra(&file, directory)?;
-    }
-    file.checked()
+    // Every one of these has its say before the first of them ends it.
+    let written = args.output.write(&file, &mut std::io::stdout());
+    let kept = limits.judge(&file, args.output.is_bare());
+    written?;
+    let file = file.checked()?;
+    kept?;
+    Ok(file)
 }
 
 /// Refuses what no round of could succeed, before a lab is made for it.
@@ -303,32 +307,15 @@ fn check(options: &RrOptions) -> Result<(), BenchError> {
     if options.scenario == Scenario::Crr && options.address.is_some() && options.sources.is_none() {
         return usage("connections to an address must come from many: add --sources ADDR/N");
     }
-    Ok(())
+    if options.duration.is_zero() {
+        return usage("in an interval of 0 s nothing can be measured: --duration is 2 by default");
+    }
+    options.shape.check(options.duration, lean)
 }
 
 /// The program that runs, to start as a child.
 pub(crate) fn this_program() -> Result<PathBuf, BenchError> {
     std::env::current_exe().map_err(BenchError::io("finding this program"))
-}
-
-/// Writes one `.hgrm` file a run, all rounds of it together.
-pub(crate) fn write_spectra(file: &ResultFile, directory: &Path) -> Result<(), BenchError> {
-    make_directory(directory)?;
-    file.runs
-        .iter()
-        .filter(|run| run.rate_per_s > 0.0)
-        .try_for_each(|run| {
-            let path = directory.join(run.file_stem()).with_extension("hgrm");
-            write(&path, &hgrm::spectrum(&run.histogram()))
-        })
-}
-
-pub(crate) fn make_directory(path: &Path) -> Result<(), BenchError> {
-    std::fs::create_dir_all(path).map_err(BenchError::io(format!("making {}", path.display())))
-}
-
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    std::fs::write(path, text).map_err(BenchError::io(format!("writing {}", path.display())))
 }
 
 #[cfg(test)]
@@ -417,10 +404,31 @@ mod tests {
                 "--generator lean",
             ),
             (&["--generator", "lean", "--size", "1461"], "1460 octets"),
+            (&["--duration", "0"], "--duration"),
+            (&["--think", "1ms", "--rate", "1k"], "closed loop"),
+            (&["--generator", "lean", "--pipeline", "4"], "kernel"),
         ] {
             let (code, text) = refused(words).expect("refused");
             assert_eq!(code, 2);
             assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_makes_an_open_loop_and_a_sweep_several() {
+        let rates = |words: &[&str]| -> Vec<Option<u64>> {
+            let options = options(&[&["--connections", "8", "--target", "byway"], words].concat());
+            cells(&options).iter().map(|cell| cell.rate).collect()
+        };
+        assert_eq!(rates(&[]), [None]);
+        assert_eq!(rates(&["--rate", "50k"]), [Some(50_000)]);
+        let sweep = rates(&["--sweep", "10k:30k:3"]);
+        assert_eq!(sweep, [Some(10_000), Some(20_000), Some(30_000)]);
+        for words in [
+            &["--rate", "0"][..],
+            &["--rate", "1k", "--sweep", "1k:2k:2"],
+        ] {
+            assert!(Line::try_parse_from([&["byway"], words].concat()).is_err());
         }
     }
 

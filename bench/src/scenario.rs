@@ -159,8 +159,10 @@ impl Generator {
 pub struct Cell {
     /// Who asks.
     pub generator: Generator,
-    /// How many connections have a request outstanding.
+    /// How many connections ask.
     pub connections: u32,
+    /// Requests a second in an open loop; `None` in a closed one.
+    pub rate: Option<u64>,
     /// Who answers.
     pub target: Target,
 }
@@ -210,6 +212,7 @@ mod tests {
         let cell = |connections| Cell {
             generator: Generator::Kernel,
             connections,
+            rate: None,
             target: Target::Byway,
         };
         let cells = [cell(1), cell(2), cell(3)];

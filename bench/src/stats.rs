@@ -85,19 +85,50 @@ impl Ratio {
                 median_in_place(&mut draw)
             })
             .collect();
-        medians.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| medians[((RESAMPLES - 1) as f64 * share).round() as usize];
-        Some(Self {
-            ratio: median(&quotients),
-            low: at(0.025),
-            high: at(0.975),
-        })
+        let (low, high) = ends(&mut medians);
+        let ratio = median(&quotients);
+        Some(Self { ratio, low, high })
+    }
+
+    /// Of two medians whose rounds are no pairs, because they ran at different times: each side is
+    /// resampled by itself. `None` when a side has no positive value.
+    pub fn of_medians(numerator: &[f64], denominator: &[f64]) -> Option<Self> {
+        let positive = |values: &[f64]| -> Vec<f64> {
+            values
+                .iter()
+                .copied()
+                .filter(|value| *value > 0.0)
+                .collect()
+        };
+        let (top, bottom) = (positive(numerator), positive(denominator));
+        if top.is_empty() || bottom.is_empty() {
+            return None;
+        }
+        let mut random = Prng(SEED);
+        let (mut tops, mut bottoms) = (vec![0.0; top.len()], vec![0.0; bottom.len()]);
+        let mut ratios: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                tops.fill_with(|| top[random.below(top.len())]);
+                bottoms.fill_with(|| bottom[random.below(bottom.len())]);
+                median_in_place(&mut tops) / median_in_place(&mut bottoms)
+            })
+            .collect();
+        let (low, high) = ends(&mut ratios);
+        let ratio = median(&top) / median(&bottom);
+        Some(Self { ratio, low, high })
     }
 
     /// True when "no difference" lies within the interval.
     pub fn contains_one(&self) -> bool {
         self.low <= 1.0 && self.high >= 1.0
     }
+}
+
+/// The ends of the 95 % interval of [`RESAMPLES`] resamples.
+fn ends(resamples: &mut [f64]) -> (f64, f64) {
+    resamples.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| resamples[((RESAMPLES - 1) as f64 * share).round() as usize];
+    (at(0.025), at(0.975))
 }
 
 /// An empty histogram of latencies in nanoseconds, three significant digits.
@@ -152,6 +183,21 @@ mod tests {
         let ours = [10.0, 12.0, 9.0, 11.0, 10.0, 9.5, 10.5];
         let theirs = [11.0, 10.0, 10.0, 10.5, 10.0, 10.0, 10.0];
         assert!(Ratio::of_rounds(&ours, &theirs).unwrap().contains_one());
+    }
+
+    #[test]
+    fn medians_of_unpaired_rounds_have_an_interval_too() {
+        let fast = [200.0, 205.0, 198.0, 203.0, 201.0];
+        let slow = [100.0, 101.0, 99.0, 100.5, 102.0, 98.0, 100.0];
+        let ratio = Ratio::of_medians(&fast, &slow).unwrap();
+        assert_eq!(ratio, Ratio::of_medians(&fast, &slow).unwrap());
+        assert!((ratio.ratio - 2.01).abs() < 1e-9);
+        assert!(1.95 < ratio.low && ratio.low < 2.01 && 2.01 < ratio.high && ratio.high < 2.1);
+        // The order of the rounds says nothing here; that of pairs does.
+        let (up, down) = ([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]);
+        assert!(Ratio::of_medians(&up, &down).unwrap().contains_one());
+        assert_eq!(Ratio::of_medians(&[0.0], &[1.0]), None);
+        assert_eq!(Ratio::of_medians(&[1.0], &[]), None);
     }
 
     #[test]

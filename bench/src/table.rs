@@ -1,5 +1,8 @@
 //! The table on the terminal.
 
+use crate::curve;
+use crate::noise::Noise;
+use crate::openloop::describe;
 use crate::result::{Outcome, ResultFile, Run};
 use crate::scenario::{Scenario, Target};
 use crate::stats::Ratio;
@@ -22,12 +25,14 @@ fn write_all(out: &mut String, file: &ResultFile) -> fmt::Result {
         .unwrap_or_default();
     writeln!(
         out,
-        "\n{} of {} octets, closed loop, medians of {} of {} s\n",
+        "\n{}{} of {} octets, {}, medians of {} of {} s\n",
+        if file.partial { "PARTIAL: " } else { "" },
         match scenario {
             Scenario::Rr => "request/response",
             Scenario::Crr => "connect, request, response and close",
         },
         parameters.size,
+        describe(parameters),
         match parameters.rounds {
             1 => "1 round".to_owned(),
             rounds => format!("{rounds} rounds"),
@@ -37,6 +42,7 @@ fn write_all(out: &mut String, file: &ResultFile) -> fmt::Result {
     for group in file.groups() {
         write_group(out, file, &group)?;
     }
+    curve::write_all(out, file)?;
     for verdict in verdicts(file) {
         writeln!(out, "{}", wrapped(&verdict.sentence, 100, ""))?;
     }
@@ -46,11 +52,11 @@ fn write_all(out: &mut String, file: &ResultFile) -> fmt::Result {
     for warning in &file.warnings {
         writeln!(out, "note  {}", wrapped(warning, 94, "      "))?;
     }
-    Ok(())
+    write_noise(out, file)
 }
 
 fn write_group(out: &mut String, file: &ResultFile, group: &[&Run]) -> fmt::Result {
-    let Some(first) = group.first() else {
+    let Some(first) = group.first().filter(|run| run.open_loop.is_none()) else {
         return Ok(());
     };
     let title = format!(
@@ -127,10 +133,10 @@ fn write_run(out: &mut String, run: &Run) -> fmt::Result {
         "  {name:<15}{:>11}  {:>8}{:>9}{:>9}{:>9}{:>10}",
         grouped(run.rate_per_s),
         if run.valid { "" } else { "INVALID" },
-        micros(latency.p50),
-        micros(latency.p90),
-        micros(latency.p99),
-        micros(latency.max)
+        marked(run, "p50", latency.p50),
+        marked(run, "p90", latency.p90),
+        marked(run, "p99", latency.p99),
+        marked(run, "max", latency.max)
     )?;
     match &run.server_cpu {
         Some(cpu) => write!(
@@ -141,6 +147,24 @@ fn write_run(out: &mut String, run: &Run) -> fmt::Result {
         None => write!(out, "  {:>8}{:>7}{:>7}{:>8}", "-", "-", "-", "-")?,
     }
     writeln!(out, "  {:>9.2}", run.generator_cpu.total)
+}
+
+/// A latency, marked when the machine cannot show it.
+pub(crate) fn marked(run: &Run, percentile: &str, value: f64) -> String {
+    let mark = if run.is_drowned(percentile) { "~" } else { "" };
+    format!("{mark}{}", micros(value))
+}
+
+/// What the machine takes, and what the marks mean.
+fn write_noise(out: &mut String, file: &ResultFile) -> fmt::Result {
+    let noise = file.environment.noise.as_ref();
+    let Some(mut text) = noise.and_then(Noise::sentence) else {
+        return Ok(());
+    };
+    if file.runs.iter().any(|run| !run.drowned.is_empty()) {
+        text.push_str(" A latency marked ~ may be half or more such a gap.");
+    }
+    writeln!(out, "\nnoise {}", wrapped(&text, 94, "      "))
 }
 
 fn write_ratio(out: &mut String, file: &ResultFile, run: &Run, linux: Target) -> fmt::Result {
@@ -207,7 +231,7 @@ pub(crate) fn micros(value: f64) -> String {
 }
 
 /// Breaks at spaces so that no line is longer than `width`; lines after the first are indented.
-fn wrapped(text: &str, width: usize, indent: &str) -> String {
+pub(crate) fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut out = String::new();
     let mut column = 0;
     for word in text.split_whitespace() {
@@ -272,6 +296,27 @@ mod tests {
         assert_eq!(rows.len(), 6);
         assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
         assert!(text.contains("no difference shown"), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 140),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_the_machine_cannot_show_is_marked_and_still_shown() {
+        let mut file = sample();
+        assert!(!render(&file).contains('~'));
+        file.environment.noise = Some(crate::noise::tests::noisy());
+        file.runs[2].drowned = vec!["max".to_owned()];
+        let max = micros(file.runs[2].latency_us.max);
+        let text = render(&file);
+        let row = text.lines().find(|line| line.starts_with("  byway"));
+        assert!(
+            row.is_some_and(|row| row.contains(&format!(" ~{max} "))),
+            "{text}"
+        );
+        assert!(text.contains("\nnoise This machine steals"), "{text}");
+        assert!(text.contains("marked ~"), "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 140),
             "{text}"

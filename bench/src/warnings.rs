@@ -3,7 +3,7 @@
 use crate::result::{ResultFile, Run};
 use crate::scenario::{Generator, Target};
 use crate::stats::MIN_ROUNDS;
-use crate::table::connections;
+use crate::table::{connections, grouped};
 
 /// From this share of its time on, a generator is the limit rather than the server.
 const FULL: f64 = 0.95;
@@ -13,7 +13,8 @@ pub(crate) const DISTURBED: f64 = 0.05;
 
 /// All warnings that the result gives cause for, the general ones last.
 pub(crate) fn of(file: &ResultFile) -> Vec<String> {
-    let mut warnings: Vec<String> = file.runs.iter().filter_map(broken).collect();
+    let mut warnings: Vec<String> = partial(file).into_iter().collect();
+    warnings.extend(file.runs.iter().filter_map(broken));
     let parameters = &file.parameters;
     if (parameters.rounds as usize) < MIN_ROUNDS {
         warnings.push(format!(
@@ -52,13 +53,8 @@ pub(crate) fn of(file: &ResultFile) -> Vec<String> {
                 .to_owned(),
         );
     }
-    warnings.push(
-        "The load is a closed loop: a connection sends its next request only after a response, so \
-         a server that stalls is also asked less. Time that requests would have waited in a queue \
-         does not show; latencies under a fixed rate of arrivals are higher."
-            .to_owned(),
-    );
-    if file.environment.virtual_machine {
+    warnings.push(kind_of_loop(file));
+    if file.environment.virtual_machine == Some(true) {
         warnings.push(
             "This is a virtual machine: its processors are taken away for moments that no counter \
              shows. Do not trust p99.9 and maximum where they are below 100 us, and compare \
@@ -74,6 +70,30 @@ pub(crate) fn of(file: &ResultFile) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// What the kind of load hides or shows.
+fn kind_of_loop(file: &ResultFile) -> String {
+    match file.parameters.arrivals {
+        None => {
+            "The load is a closed loop: a connection sends its next request only after a response, \
+             so a server that stalls is also asked less. Time that requests would have waited in a \
+             queue does not show; latencies under a fixed rate of arrivals are higher."
+        }
+        Some(_) => {
+            "The load is an open loop: requests leave when it is their time, answered or not. A \
+             response time counts from then, the wait for a busy connection included; a service \
+             time counts from when the request was sent."
+        }
+    }
+    .to_owned()
+}
+
+/// That the user ended it.
+pub(crate) fn partial(file: &ResultFile) -> Option<String> {
+    file.partial.then(|| {
+        "This result is partial: it was interrupted before all rounds were measured.".to_owned()
+    })
 }
 
 /// That other programs took more than a little of the processors.
@@ -104,12 +124,23 @@ fn broken(run: &Run) -> Option<String> {
             run.errors.describe()
         ));
     }
+    if !run.faults().is_empty() {
+        return Some(format!(
+            "{}: invalid: {}.",
+            name(run),
+            run.faults().join("; ")
+        ));
+    }
     (!run.valid).then(|| format!("{}: invalid: no request was answered.", name(run)))
 }
 
 /// True when the generator had no time left, and the server is not known to have had none either.
 /// A blocking generator is full when it keeps its processor busy; one that polls does so anyway.
 fn is_full(run: &Run) -> bool {
+    if run.open_loop.is_some() {
+        // That is a reason not to count.
+        return false;
+    }
     let alone = run.other_cpu_share.is_some_and(|share| share < DISTURBED);
     let generator = run.generator_work_share >= FULL
         || run.generator == Generator::Kernel && alone && run.generator_cpu.busy_share >= FULL;
@@ -137,7 +168,12 @@ fn full_in(group: &[&Run]) -> Option<String> {
 
 fn name(run: &Run) -> String {
     let (target, generator) = (run.target.title(), run.generator.title());
-    format!("{target}, {}, {generator}", connections(run.connections))
+    let rate = match run.rate_asked_per_s {
+        Some(rate) => format!(" at {} requests a second", grouped(rate as f64)),
+        None => String::new(),
+    };
+    let connections = connections(run.connections);
+    format!("{target}{rate}, {connections}, {generator}")
 }
 
 #[cfg(test)]
@@ -155,9 +191,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_partial_or_open_is_told_as_such() {
+        let mut file = crate::curve::tests::sweep();
+        let said = of(&file).join("\n");
+        assert!(said.contains("is an open loop"), "{said}");
+        assert!(!said.contains("closed loop") && !said.contains("partial"));
+        assert!(
+            said.contains("Linux, blocking epoll at 90,000 requests a second"),
+            "{said}"
+        );
+        assert!(said.contains("invalid: the rate was not reached"), "{said}");
+        file.partial = true;
+        assert!(of(&file)[0].contains("partial"));
+        assert_eq!(file.checked().unwrap_err().exit_code(), 130);
+    }
+
+    #[test]
     fn causes_are_told_and_only_where_they_are() {
         let mut file = sample();
-        file.environment.virtual_machine = false;
+        file.environment.virtual_machine = Some(false);
         let says = |file: &ResultFile, words: &str| of(file).iter().any(|w| w.contains(words));
         for words in [
             "virtual machine",
@@ -169,7 +221,7 @@ mod tests {
         ] {
             assert!(!says(&file, words), "{words}");
         }
-        file.environment.virtual_machine = true;
+        file.environment.virtual_machine = Some(true);
         file.runs[0].target_xdp_mode = Some("generic".to_owned());
         file.runs[1].generator_work_share = 0.99;
         file.runs[2].errors.mismatched = 2;

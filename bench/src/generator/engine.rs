@@ -1,9 +1,10 @@
 //! The generator on Byway's own TCP over AF_XDP: a service that opens connections and asks.
 
+use super::exchange::Exchange;
+use super::pace::Pace;
 use super::recorder::Recorder;
 use super::{GenerateArgs, GeneratorReport};
 use crate::error::BenchError;
-use crate::pattern;
 use byway::time::Instant;
 use byway::{CloseReason, ConnId, ConnectError, Context, Endpoint, Engine, Limits, Mode, Service};
 use std::sync::atomic::AtomicBool;
@@ -72,18 +73,6 @@ fn setup(error: &byway::SetupError) -> BenchError {
 /// Where the service leaves what it measured.
 type Outcome = Arc<Mutex<Option<Recorder>>>;
 
-/// What a request is appended to: a connection, or a buffer in a test.
-trait Sink {
-    /// Appends what there is room for; returns how many octets that was.
-    fn send(&mut self, data: &[u8]) -> usize;
-}
-
-impl Sink for Context<'_> {
-    fn send(&mut self, data: &[u8]) -> usize {
-        Context::send(self, data)
-    }
-}
-
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -92,25 +81,12 @@ enum Stage {
     Gone,
 }
 
-/// A connection and its one outstanding request.
-#[derive(Clone, Copy, Debug)]
+/// A connection and its requests.
+#[derive(Debug)]
 struct Connection {
     id: ConnId,
     stage: Stage,
-    /// Requests sent so far; the number of the outstanding one.
-    number: u64,
-    tag: u64,
-    sent_at: u64,
-    unsent: usize,
-    received: usize,
-}
-
-/// What a piece of a response led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Waiting,
-    Complete,
-    Mismatch,
+    exchange: Exchange,
 }
 
 impl Connection {
@@ -118,42 +94,16 @@ impl Connection {
         Self {
             id,
             stage: Stage::Opening,
-            number: 0,
-            tag: 0,
-            sent_at: 0,
-            unsent: 0,
-            received: 0,
+            exchange: Exchange::default(),
         }
     }
 
-    /// Sends the next request; `scratch` has its size.
-    fn request(&mut self, index: u64, now: u64, scratch: &mut [u8], sink: &mut impl Sink) {
-        self.number += 1;
-        self.tag = pattern::tag(index, self.number);
-        self.sent_at = now;
-        self.received = 0;
-        self.unsent = scratch.len();
-        self.flush(scratch, sink);
-    }
-
-    /// Sends what is left of the request.
-    fn flush(&mut self, scratch: &mut [u8], sink: &mut impl Sink) {
-        if self.unsent > 0 {
-            pattern::fill(scratch, self.tag);
-            self.unsent -= sink.send(&scratch[scratch.len() - self.unsent..]);
-        }
-    }
-
-    /// Compares what arrived with the request of `size` octets.
-    fn receive(&mut self, data: &[u8], size: usize) -> Progress {
-        if data.len() > size - self.received || !pattern::matches(data, self.received, self.tag) {
-            return Progress::Mismatch;
-        }
-        self.received += data.len();
-        if self.received == size {
-            Progress::Complete
-        } else {
-            Progress::Waiting
+    /// Sends what there is room for on the connection, which is the current one.
+    fn flush(&mut self, conn: &mut Context<'_>) {
+        let unsent = self.exchange.unsent();
+        if !unsent.is_empty() {
+            let taken = conn.send(unsent);
+            self.exchange.sent(taken);
         }
     }
 }
@@ -165,7 +115,11 @@ struct Client {
     connections: Vec<Connection>,
     opening: usize,
     started: bool,
-    scratch: Vec<u8>,
+    pace: Pace,
+    /// Octets of a request, and of its response.
+    size: usize,
+    /// The requests that the piece at hand completed: from when they counted, and when sent.
+    answered: Vec<(u64, u64)>,
     /// `Some` until the run is over.
     recorder: Option<Recorder>,
     outcome: Outcome,
@@ -185,7 +139,9 @@ impl Client {
             connections: Vec::with_capacity(wanted),
             opening: 0,
             started: false,
-            scratch: vec![0; args.size as usize],
+            pace: Pace::new(args),
+            size: args.size as usize,
+            answered: Vec::new(),
             recorder: Some(Recorder::new(args)),
             outcome,
             open_until: None,
@@ -218,17 +174,36 @@ impl Client {
         }
     }
 
-    /// Sends the first request on every connection, once all are open or given up.
-    fn start(&mut self, shard: &mut Context<'_>, now: u64) {
+    /// Begins the load, once all connections are open or given up.
+    fn start(&mut self, now: u64) {
         self.started = true;
-        for (index, connection) in self.connections.iter_mut().enumerate() {
-            if connection.stage == Stage::Open && shard.select(connection.id) {
-                connection.request(index as u64, now, &mut self.scratch, shard);
-            }
-        }
+        let connections = &self.connections;
+        self.pace.start(now, |slot| {
+            let connection = connections.get(slot as usize);
+            connection.is_some_and(|connection| connection.stage == Stage::Open)
+        });
         if let Some(recorder) = &mut self.recorder {
             recorder.start(now);
         }
+    }
+
+    /// Sends the requests that are due; true when there were any.
+    fn ask_due(&mut self, shard: &mut Context<'_>, now: u64) -> bool {
+        let Some(recorder) = &mut self.recorder else {
+            return false;
+        };
+        let mut any = false;
+        while let Some((slot, from)) = self.pace.due(now, recorder) {
+            any = true;
+            if let Some(connection) = self.connections.get_mut(slot as usize)
+                && shard.select(connection.id)
+            {
+                let index = u64::from(slot);
+                connection.exchange.ask(index, self.size, from, now);
+                connection.flush(shard);
+            }
+        }
+        any
     }
 
     /// The part of a turn before the interval: opens, and starts when that is done.
@@ -255,7 +230,7 @@ impl Client {
             .iter()
             .any(|connection| connection.stage == Stage::Open)
         {
-            self.start(shard, shard.now().as_nanos());
+            self.start(shard.now().as_nanos());
         } else {
             self.end(shard);
         }
@@ -265,16 +240,18 @@ impl Client {
     fn end(&mut self, shard: &mut Context<'_>) {
         let now = shard.now().as_nanos();
         if let Some(mut recorder) = self.recorder.take() {
-            let open = self
-                .connections
-                .iter()
-                .filter(|connection| connection.stage == Stage::Open);
-            let stalled = open.filter(|connection| Recorder::stalled(connection.sent_at, now));
-            recorder.errors.stalled += if self.started {
-                stalled.count() as u64
-            } else {
-                0
-            };
+            let open = |connection: &&Connection| connection.stage == Stage::Open;
+            for connection in self.connections.iter().filter(open) {
+                let oldest = connection.exchange.asked().next();
+                let stalled = oldest.is_some_and(|asked| Recorder::stalled(asked.sent, now));
+                recorder.errors.stalled += u64::from(stalled);
+                for asked in connection.exchange.asked() {
+                    recorder.unanswered(asked.from, now);
+                }
+            }
+            for from in self.pace.waiting() {
+                recorder.unanswered(from, now);
+            }
             let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
             *outcome = Some(recorder);
         }
@@ -316,24 +293,33 @@ impl Service for Client {
         if connection.stage != Stage::Open {
             return data.len();
         }
-        match connection.receive(data, self.scratch.len()) {
-            Progress::Waiting => {}
-            Progress::Complete => {
-                recorder.response(connection.sent_at, now);
-                connection.request(index, now, &mut self.scratch, conn);
-            }
-            Progress::Mismatch => {
-                recorder.errors.mismatched += 1;
-                connection.stage = Stage::Gone;
-                conn.abort();
+        let answered = &mut self.answered;
+        answered.clear();
+        let result = connection.exchange.receive(data, self.size, |asked| {
+            answered.push((asked.from, asked.sent));
+        });
+        for (from, sent) in &*answered {
+            recorder.response(*from, *sent, now);
+        }
+        if result.is_err() {
+            recorder.errors.mismatched += 1;
+            connection.stage = Stage::Gone;
+            self.pace.lost(index as u32);
+            conn.abort();
+            return data.len();
+        }
+        for _ in 0..answered.len() {
+            if let Some(from) = self.pace.answered(index as u32, now) {
+                connection.exchange.ask(index, self.size, from, now);
             }
         }
+        connection.flush(conn);
         data.len()
     }
 
     fn on_writable(&mut self, conn: &mut Context<'_>) {
         if let Some(connection) = self.connections.get_mut(conn.token() as usize) {
-            connection.flush(&mut self.scratch, conn);
+            connection.flush(conn);
         }
     }
 
@@ -341,6 +327,7 @@ impl Service for Client {
         let Some(connection) = self.connections.get_mut(conn.token() as usize) else {
             return;
         };
+        self.pace.lost(conn.token() as u32);
         match std::mem::replace(&mut connection.stage, Stage::Gone) {
             Stage::Opening => {
                 self.opening -= 1;
@@ -363,10 +350,16 @@ impl Service for Client {
         self.last_had_data = std::mem::take(&mut self.had_data);
         if !self.started {
             self.prepare(shard);
-        } else if recorder.turn(now) {
+            return false;
+        }
+        self.last_had_data |= self.ask_due(shard, now);
+        if let Some(recorder) = &mut self.recorder
+            && recorder.turn(now)
+        {
             self.end(shard);
         }
-        false
+        // Who waits for a time must not sleep beyond it.
+        self.recorder.is_some() && self.pace.next().is_some()
     }
 }
 
@@ -375,60 +368,6 @@ mod tests {
     use super::*;
     use byway::testing::Pair;
 
-    /// A sink with room for so many octets.
-    struct Buffer {
-        bytes: Vec<u8>,
-        room: usize,
-    }
-
-    impl Sink for Buffer {
-        fn send(&mut self, data: &[u8]) -> usize {
-            let taken = data.len().min(self.room - self.bytes.len());
-            self.bytes.extend_from_slice(&data[..taken]);
-            taken
-        }
-    }
-
-    #[test]
-    fn a_request_that_finds_no_room_is_sent_in_pieces_and_its_echo_matches() {
-        let mut connection = Connection::new(ConnId::NONE);
-        let mut scratch = [0; 100];
-        let mut sink = Buffer {
-            bytes: Vec::new(),
-            room: 30,
-        };
-        connection.request(4, 1000, &mut scratch, &mut sink);
-        assert_eq!(connection.unsent, 70);
-        while connection.unsent > 0 {
-            sink.room += 33;
-            connection.flush(&mut scratch, &mut sink);
-        }
-        let (head, tail) = sink.bytes.split_at(41);
-        assert_eq!(connection.receive(head, 100), Progress::Waiting);
-        assert_eq!(connection.receive(tail, 100), Progress::Complete);
-        assert_eq!(connection.sent_at, 1000);
-    }
-
-    #[test]
-    fn wrong_or_superfluous_octets_do_not_match() {
-        let mut connection = Connection::new(ConnId::NONE);
-        let mut scratch = [0; 64];
-        let mut sink = Buffer {
-            bytes: Vec::new(),
-            room: 1000,
-        };
-        connection.request(0, 0, &mut scratch, &mut sink);
-        let first = sink.bytes.clone();
-        let mut longer = first.clone();
-        longer.push(0);
-        assert_eq!(connection.receive(&longer, 64), Progress::Mismatch);
-        connection.request(0, 0, &mut scratch, &mut sink);
-        assert_eq!(
-            connection.receive(&first, 64),
-            Progress::Mismatch,
-            "an answer too late"
-        );
-    }
     /// Echoes a millisecond later or whenever its shard turns next, with an octet spoiled in the request of this number.
     struct LateEcho {
         waiting: Vec<(ConnId, Vec<u8>, Instant)>,
@@ -469,12 +408,16 @@ mod tests {
 
     /// What 5 connections measured in virtual time against this server.
     fn measured(server: LateEcho, target: Endpoint) -> GeneratorReport {
+        measured_with(server, target, super::super::tests::args())
+    }
+
+    fn measured_with(server: LateEcho, target: Endpoint, args: GenerateArgs) -> GeneratorReport {
         let args = GenerateArgs {
             target: target.into(),
             connections: 5,
             warmup_ms: 200,
             duration_ms: 2000,
-            ..super::super::tests::args()
+            ..args
         };
         let outcome = Outcome::default();
         let mut pair = Pair::new(server, Client::new(&args, Arc::clone(&outcome)));
@@ -498,6 +441,46 @@ mod tests {
             (0.9..=1.001).contains(&share),
             "{share} of the time of five connections"
         );
+    }
+
+    #[test]
+    fn requests_under_way_together_are_all_answered() {
+        let args = GenerateArgs {
+            pipeline: 4,
+            ..super::super::tests::args()
+        };
+        let report = measured_with(LateEcho::new(None), Pair::SERVER, args);
+        assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+        let one = measured(LateEcho::new(None), Pair::SERVER);
+        assert!(report.requests > 3 * one.requests, "{}", report.requests);
+    }
+
+    #[test]
+    fn an_open_loop_answers_all_that_it_asks() {
+        let args = GenerateArgs {
+            target: Pair::SERVER.into(),
+            connections: 5,
+            rate: Some(500),
+            duration_ms: 1000,
+            ..super::super::tests::args()
+        };
+        let outcome = Outcome::default();
+        let client = Client::new(&args, Arc::clone(&outcome));
+        let mut pair = Pair::new(LateEcho::new(None), client);
+        // In small steps: the time must not jump over arrivals.
+        (0..2000).for_each(|_| pair.run(Duration::from_millis(1)));
+        let recorder = outcome.lock().unwrap().take().expect("the run is over");
+        let report = recorder.report(None);
+        assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+        let open = report.open.unwrap();
+        assert_eq!((open.refused, open.unanswered), (0, 0));
+        let missing = open.arrivals.abs_diff(report.requests);
+        assert!(
+            (390..610).contains(&open.arrivals) && missing <= 5,
+            "{open:?}"
+        );
+        let lag = crate::stats::decode(&open.lag_histogram).unwrap();
+        assert!(lag.max() <= 1_001_000, "{}", lag.max());
     }
 
     #[test]

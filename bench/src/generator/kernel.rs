@@ -1,9 +1,10 @@
 //! The generator on kernel sockets: one thread, one epoll.
 
+use super::exchange::{Exchange, Mismatch};
+use super::pace::Pace;
 use super::recorder::Recorder;
 use super::{GenerateArgs, GeneratorReport};
 use crate::error::BenchError;
-use crate::pattern;
 use crate::scenario::Wait;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Events taken from the kernel with one call.
 const EVENTS: usize = 256;
+/// Requests begun in one turn at most: responses must not wait for a rate that is out of reach.
+const REQUESTS: usize = 256;
 /// Octets read with one call; a shorter read has drained the socket.
 const BUFFER: usize = 64 << 10;
 /// Connections that are being opened at the same time: below what a listener's queue holds.
@@ -41,23 +44,23 @@ pub(super) fn run(args: &GenerateArgs) -> Result<GeneratorReport, BenchError> {
     Ok(generator.recorder.report(None))
 }
 
-/// A connection and its one outstanding request.
+/// A connection and its requests.
 struct Connection {
     socket: OwnedFd,
     open: bool,
-    /// Requests sent so far; the number of the outstanding one.
-    number: u64,
-    tag: u64,
-    sent_at: u64,
-    unsent: usize,
-    received: usize,
+    exchange: Exchange,
 }
 
-/// How a connection's event ended.
-enum Progress {
-    Waiting,
+/// Why a connection is of no use any more.
+enum Trouble {
     Closed,
     Mismatch,
+}
+
+impl From<Mismatch> for Trouble {
+    fn from(_: Mismatch) -> Self {
+        Self::Mismatch
+    }
 }
 
 struct KernelGenerator {
@@ -65,8 +68,12 @@ struct KernelGenerator {
     connections: Vec<Connection>,
     epoch: Instant,
     recorder: Recorder,
-    request: Vec<u8>,
+    pace: Pace,
+    /// Octets of a request, and of its response.
+    size: usize,
     buffer: Vec<u8>,
+    /// The requests that the event at hand completed: from when they counted, and when sent.
+    answered: Vec<(u64, u64)>,
 }
 
 impl KernelGenerator {
@@ -76,8 +83,10 @@ impl KernelGenerator {
             connections: Vec::with_capacity(args.connections as usize),
             epoch: Instant::now(),
             recorder: Recorder::new(args),
-            request: vec![0; args.size as usize],
+            pace: Pace::new(args),
+            size: args.size as usize,
             buffer: vec![0; BUFFER],
+            answered: Vec::new(),
         })
     }
 
@@ -122,11 +131,7 @@ impl KernelGenerator {
         self.connections.push(Connection {
             socket,
             open: false,
-            number: 0,
-            tag: 0,
-            sent_at: 0,
-            unsent: 0,
-            received: 0,
+            exchange: Exchange::default(),
         });
         Ok(())
     }
@@ -160,53 +165,84 @@ impl KernelGenerator {
     }
 
     fn drive(&mut self, wait: Wait) -> Result<(), Errno> {
-        let timeout = match wait {
-            Wait::Blocking => LONGEST_WAIT,
-            Wait::Spinning => Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-        };
         let start = self.now();
         self.recorder.start(start);
-        for index in 0..self.connections.len() {
-            self.request(index, start);
-        }
+        let connections = &self.connections;
+        let usable = |slot| connections.get(slot as usize).is_some_and(|c| c.open);
+        self.pace.start(start, usable);
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();
+            let timeout = self.timeout(wait);
             let ready = rustix::buffer::spare_capacity(&mut events);
             match epoll::wait(&self.epoll, ready, Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
             let turn = self.now();
+            let mut last = self.ask_due(turn);
             if self.recorder.turn(turn) {
                 break;
             }
-            let mut last = turn;
             for event in &events {
                 last = self.serve(event.data.u64() as usize);
             }
             self.recorder.worked(last - turn);
         }
-        let end = self.now();
-        let open = self.connections.iter().filter(|connection| connection.open);
-        let stalled = open.filter(|connection| Recorder::stalled(connection.sent_at, end));
-        self.recorder.errors.stalled += stalled.count() as u64;
+        self.end();
         Ok(())
     }
 
-    /// Sends the next request of a connection.
-    fn request(&mut self, index: usize, now: u64) {
-        let connection = &mut self.connections[index];
-        connection.number += 1;
-        connection.tag = pattern::tag(index as u64, connection.number);
-        connection.sent_at = now;
-        connection.received = 0;
-        connection.unsent = self.request.len();
-        if !connection.flush(&mut self.request) {
-            self.lose(index);
+    /// How long to wait for the next event. An open loop polls, whatever was asked for: who sleeps
+    /// is late.
+    fn timeout(&self, wait: Wait) -> Timespec {
+        let longest = LONGEST_WAIT.tv_nsec as u64;
+        let nanos = match wait {
+            _ if self.pace.is_open() => 0,
+            Wait::Spinning => 0,
+            Wait::Blocking => self
+                .pace
+                .next()
+                .map_or(longest, |at| at.saturating_sub(self.now()).min(longest)),
+        };
+        Timespec {
+            tv_sec: 0,
+            tv_nsec: nanos as i64,
+        }
+    }
+
+    /// Sends the requests that are due; returns the time after it.
+    fn ask_due(&mut self, turn: u64) -> u64 {
+        let mut now = turn;
+        for _ in 0..REQUESTS {
+            let Some((slot, from)) = self.pace.due(now, &mut self.recorder) else {
+                break;
+            };
+            let connection = &mut self.connections[slot as usize];
+            connection
+                .exchange
+                .ask(u64::from(slot), self.size, from, now);
+            if connection.flush().is_err() {
+                self.lose(slot as usize, &Trouble::Closed);
+            }
+            now = self.now();
+        }
+        now
+    }
+
+    /// Counts what is left without an answer.
+    fn end(&mut self) {
+        let now = self.now();
+        for connection in self.connections.iter().filter(|connection| connection.open) {
+            let oldest = connection.exchange.asked().next();
+            let stalled = oldest.is_some_and(|asked| Recorder::stalled(asked.sent, now));
+            self.recorder.errors.stalled += u64::from(stalled);
+            for asked in connection.exchange.asked() {
+                self.recorder.unanswered(asked.from, now);
+            }
+        }
+        for from in self.pace.waiting() {
+            self.recorder.unanswered(from, now);
         }
     }
 
@@ -215,69 +251,76 @@ impl KernelGenerator {
         let Some(connection) = self.connections.get_mut(index).filter(|c| c.open) else {
             return self.now();
         };
-        let mut progress = Progress::Waiting;
-        if connection.unsent > 0 && !connection.flush(&mut self.request) {
-            progress = Progress::Closed;
+        self.answered.clear();
+        let mut result = connection.flush();
+        if result.is_ok() {
+            result = connection.read(&mut self.buffer, self.size, &mut self.answered);
         }
-        if let Progress::Waiting = progress {
-            progress = connection.read(&mut self.buffer, self.request.len());
+        let now = self.epoch.elapsed().as_nanos() as u64;
+        for (from, sent) in &self.answered {
+            self.recorder.response(*from, *sent, now);
         }
-        let complete = connection.received == self.request.len();
-        let sent_at = connection.sent_at;
-        let now = self.now();
-        match progress {
-            Progress::Waiting if complete => {
-                self.recorder.response(sent_at, now);
-                self.request(index, now);
+        if result.is_ok() && !self.answered.is_empty() {
+            // All of them first: what comes beyond the responses belongs to no request.
+            for _ in 0..self.answered.len() {
+                if let Some(from) = self.pace.answered(index as u32, now) {
+                    connection.exchange.ask(index as u64, self.size, from, now);
+                }
             }
-            Progress::Waiting => {}
-            Progress::Closed => self.lose(index),
-            Progress::Mismatch => {
-                self.recorder.errors.mismatched += 1;
-                self.connections[index].open = false;
-            }
+            result = connection.flush();
+        }
+        if let Err(trouble) = result {
+            self.lose(index, &trouble);
         }
         now
     }
 
-    /// The server took the connection away.
-    fn lose(&mut self, index: usize) {
-        self.recorder.errors.closed += 1;
+    /// The connection is of no use any more.
+    fn lose(&mut self, index: usize, trouble: &Trouble) {
+        match trouble {
+            Trouble::Closed => self.recorder.errors.closed += 1,
+            Trouble::Mismatch => self.recorder.errors.mismatched += 1,
+        }
         self.connections[index].open = false;
+        self.pace.lost(index as u32);
     }
 }
 
 impl Connection {
-    /// Sends what is left of the request; false when the connection is gone. `scratch` has the
-    /// size of a request.
-    fn flush(&mut self, scratch: &mut [u8]) -> bool {
-        pattern::fill(scratch, self.tag);
-        let rest = &scratch[scratch.len() - self.unsent..];
-        match send(&self.socket, rest, SendFlags::NOSIGNAL) {
-            Ok(sent) => self.unsent -= sent,
-            Err(Errno::AGAIN) => {}
-            Err(_) => return false,
+    /// Sends what there is to send, as far as there is room.
+    fn flush(&mut self) -> Result<(), Trouble> {
+        let unsent = self.exchange.unsent();
+        if unsent.is_empty() {
+            return Ok(());
         }
-        true
+        match send(&self.socket, unsent, SendFlags::NOSIGNAL) {
+            Ok(sent) => self.exchange.sent(sent),
+            Err(Errno::AGAIN) => {}
+            Err(_) => return Err(Trouble::Closed),
+        }
+        Ok(())
     }
 
-    /// Reads what is there and compares it with the request of `size` octets.
-    fn read(&mut self, buffer: &mut [u8], size: usize) -> Progress {
+    /// Reads what is there and compares it with the requests of `size` octets; appends those that
+    /// are answered.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        size: usize,
+        answered: &mut Vec<(u64, u64)>,
+    ) -> Result<(), Trouble> {
         loop {
             let received = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => return Progress::Closed,
+                Ok((0, _)) => return Err(Trouble::Closed),
                 Ok((received, _)) => received,
-                Err(Errno::AGAIN) => return Progress::Waiting,
-                Err(_) => return Progress::Closed,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(_) => return Err(Trouble::Closed),
             };
-            let bytes = &buffer[..received];
-            if received > size - self.received || !pattern::matches(bytes, self.received, self.tag)
-            {
-                return Progress::Mismatch;
-            }
-            self.received += received;
+            self.exchange.receive(&buffer[..received], size, |asked| {
+                answered.push((asked.from, asked.sent));
+            })?;
             if received < buffer.len() {
-                return Progress::Waiting;
+                return Ok(());
             }
         }
     }
@@ -336,6 +379,87 @@ mod tests {
             let waited = histogram.mean() * histogram.len() as f64;
             assert!(waited <= report.elapsed_ns as f64 * f64::from(connections) * 1.01);
         }
+    }
+
+    #[test]
+    fn requests_under_way_together_are_all_answered() {
+        for size in [64, 20_000] {
+            let args = GenerateArgs {
+                pipeline: 16,
+                ..args(server(3, echo), 3, size)
+            };
+            let report = run(&args).unwrap();
+            assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+            assert!(report.requests > 16);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_thinks_asks_less() {
+        let args = GenerateArgs {
+            think_us: 5000,
+            ..args(server(2, echo), 2, 64)
+        };
+        let report = run(&args).unwrap();
+        assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+        // Two connections, 5 ms and more between two requests, 100 ms.
+        assert!((1..=40).contains(&report.requests), "{}", report.requests);
+    }
+
+    #[test]
+    fn an_open_loop_asks_at_its_rate() {
+        let args = GenerateArgs {
+            rate: Some(2000),
+            duration_ms: 400,
+            ..args(server(4, echo), 4, 64)
+        };
+        let report = run(&args).unwrap();
+        assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+        let open = report.open.unwrap();
+        assert_eq!((open.refused, open.unanswered), (0, 0));
+        let expected = 2000.0 * report.elapsed_ns as f64 / 1e9;
+        let share = open.arrivals as f64 / expected;
+        assert!((0.8..1.2).contains(&share), "{share}");
+        let service = stats::decode(&open.service_histogram).unwrap();
+        let response = stats::decode(&report.histogram).unwrap();
+        assert_eq!(service.len(), response.len());
+        assert!(service.mean() <= response.mean());
+    }
+
+    /// The omission that this is about: a server that stops for 150 ms once is asked by a closed loop
+    /// one request less each, and an open one sees every request that it kept waiting.
+    #[test]
+    fn an_open_loop_sees_all_that_a_stall_costs() {
+        let stalling = |mut stream: TcpStream| {
+            let mut request = [0; 64];
+            let mut count = 0;
+            while stream.read_exact(&mut request).is_ok() {
+                count += 1;
+                if count == 150 {
+                    thread::sleep(Duration::from_millis(150));
+                }
+                if stream.write_all(&request).is_err() {
+                    return;
+                }
+            }
+        };
+        let args = GenerateArgs {
+            rate: Some(1000),
+            arrivals: crate::load::Arrivals::Constant,
+            duration_ms: 500,
+            ..args(server(1, stalling), 1, 64)
+        };
+        let report = run(&args).unwrap();
+        let beyond = |text: &str| {
+            let histogram = stats::decode(text).unwrap();
+            histogram.len() - histogram.count_between(0, 20_000_000)
+        };
+        assert!(
+            beyond(&report.histogram) >= 100,
+            "130 wait for 20 ms or more"
+        );
+        let service = report.open.unwrap().service_histogram;
+        assert!(beyond(&service) < 30, "from the sending, hardly one does");
     }
 
     #[test]

@@ -1,13 +1,24 @@
-//! Load generators: closed loop, one outstanding request a connection, every response verified.
+//! Load generators: closed loop or open, every response verified.
+//!
+//! ```text
+//!   kernel, engine, lean   who asks: kernel sockets, Byway's TCP, a small TCP on AF_XDP
+//!   pace, schedule         when which connection asks
+//!   exchange               requests under way on a connection, for those that send a stream
+//!   recorder               what is measured
+//! ```
 
 mod engine;
+mod exchange;
 mod kernel;
 mod lean;
+mod pace;
 mod recorder;
+mod schedule;
 mod sources;
 
 use crate::cpu::{self, CpuTime};
 use crate::error::BenchError;
+use crate::load::Arrivals;
 use crate::scenario::{Generator, Scenario, Wait};
 use serde::{Deserialize, Serialize};
 pub use sources::Sources;
@@ -29,12 +40,27 @@ pub struct GenerateArgs {
     /// Addresses that connections come from, routed to us: the first one, and how many in a row
     #[arg(long, value_name = "ADDR/N")]
     pub sources: Option<Sources>,
-    /// Connections with one outstanding request each
+    /// Connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
     /// Octets of a request, and of its response
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub size: u32,
+    /// Requests a second on all connections together: an open loop
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// When the requests of an open loop leave
+    #[arg(long, value_enum, default_value = "poisson")]
+    pub arrivals: Arrivals,
+    /// What the times of an open loop are drawn from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Microseconds between a response and the next request of a closed loop
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub think_us: u64,
+    /// Requests outstanding on a connection at most
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pipeline: u32,
     /// Milliseconds before the measured interval
     #[arg(long, value_name = "MS", default_value_t = 500)]
     pub warmup_ms: u64,
@@ -143,6 +169,27 @@ pub struct GeneratorReport {
     pub malformed: u64,
     /// The XDP mode in use, for the AF_XDP generator.
     pub xdp_mode: Option<String>,
+    /// What there is to know of an open loop; `None` for a closed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenReport>,
+}
+
+/// What a generator says of an open loop. `requests` and `elapsed_ns` of its report include the time
+/// after the interval in which the last requests of it were waited for; `histogram` is of the requests
+/// that were to leave within the interval, each from then on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenReport {
+    /// Requests that were to leave within `elapsed_ns`.
+    pub arrivals: u64,
+    /// Those of them that never left, since too many waited for their connections.
+    pub refused: u64,
+    /// Requests of the interval without an answer in the end; they are in the histogram with the
+    /// time that they had waited.
+    pub unanswered: u64,
+    /// Service times in nanoseconds, from when a request was sent: a V2 deflate histogram in base64.
+    pub service_histogram: String,
+    /// How many nanoseconds later than intended the generator looked at a request, in the same form.
+    pub lag_histogram: String,
 }
 
 /// Makes the load and prints what was measured, in one line of JSON.
@@ -191,6 +238,11 @@ pub(crate) mod tests {
             target: SocketAddr::from(([127, 0, 0, 1], 7)),
             connections: 1,
             size: 64,
+            rate: None,
+            arrivals: Arrivals::default(),
+            seed: 1,
+            think_us: 0,
+            pipeline: 1,
             warmup_ms: 20,
             duration_ms: 100,
             wait: Wait::Blocking,

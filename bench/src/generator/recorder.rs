@@ -1,12 +1,14 @@
 //! What every generator measures, in the same way: warm-up, interval, latencies, processors.
 
-use super::{Errors, GenerateArgs, GeneratorReport};
+use super::{Errors, GenerateArgs, GeneratorReport, OpenReport};
 use crate::cpu::{self, CpuTime, Snapshot};
 use crate::stats;
 use hdrhistogram::Histogram;
 
 /// A connection whose request is older than this at the end has stalled.
 const STALLED_NANOS: u64 = 1_000_000_000;
+/// The requests of an open loop that fall into the interval are waited for this long after it.
+const DRAIN: u64 = 1_000_000_000;
 
 /// The phases of a run. Times are nanoseconds of the generator's own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +22,28 @@ enum Phase {
     Starting,
     /// Requests that are sent from `since` on count, when they are answered before `until`.
     Measuring { since: u64, until: u64 },
-    /// The interval is over.
+    /// The interval of an open loop is over, some of its requests are not. The load goes on: were it
+    /// to end, they would be answered sooner.
+    Draining { since: u64, until: u64 },
+    /// All is over.
     Done,
+}
+
+/// What there is to know of an open loop.
+struct Open {
+    /// Of the requests that fall into the interval, from when they were sent.
+    service: Histogram<u64>,
+    /// How late the generator looked at these requests.
+    lag: Histogram<u64>,
+    /// Requests that were to leave since the interval began.
+    arrivals: u64,
+    /// Those that found too many waiting before them.
+    refused: u64,
+    /// Requests that fall into the interval and are not answered yet.
+    open: u64,
+    /// The last request that was looked at.
+    last: u64,
+    unanswered: u64,
 }
 
 /// The processors and processes of both sides, to tell what others took from them.
@@ -69,6 +91,13 @@ impl Sides {
     }
 }
 
+/// True when a request of an open loop falls into the interval. What was to leave at its very start has
+/// been looked at before.
+#[inline]
+fn within(intended: u64, since: u64, until: u64) -> bool {
+    intended > since && intended <= until
+}
+
 /// Counts, latencies and the times of the phases.
 pub(super) struct Recorder {
     phase: Phase,
@@ -81,6 +110,9 @@ pub(super) struct Recorder {
     before: Snapshot,
     cpus: Vec<CpuTime>,
     sides: Sides,
+    open: Option<Open>,
+    /// The interval of an open loop that is over.
+    last_interval: (u64, u64),
     /// What went wrong so far; generators count here.
     pub(super) errors: Errors,
     /// As in the report; the lean generator counts here.
@@ -102,6 +134,16 @@ impl Recorder {
             before: Snapshot::default(),
             cpus: Vec::new(),
             sides: Sides::new(args),
+            open: args.rate.map(|_| Open {
+                service: stats::latencies(),
+                lag: stats::latencies(),
+                arrivals: 0,
+                refused: 0,
+                open: 0,
+                last: 0,
+                unanswered: 0,
+            }),
+            last_interval: (0, 0),
             errors: Errors::default(),
             resent: 0,
             malformed: 0,
@@ -131,34 +173,115 @@ impl Recorder {
                     until: now + self.duration,
                 };
             }
-            Phase::Measuring { since, until } if now >= until => {
-                self.cpus = Snapshot::now().since(&self.before);
-                self.sides.own = self.sides.own_time().saturating_sub(self.sides.own_before);
-                self.elapsed = now - since;
-                self.phase = Phase::Done;
+            Phase::Measuring { since, until } if now >= until => match self.open {
+                Some(_) => self.phase = Phase::Draining { since, until },
+                None => self.end(since, now),
+            },
+            Phase::Draining { since, until } => {
+                let all = |open: &Open| open.open == 0 && open.last > until;
+                if self.open.as_ref().is_none_or(all) || now >= until + DRAIN {
+                    self.end(since, now);
+                }
             }
             _ => {}
         }
         self.phase == Phase::Done
     }
 
-    /// A response arrived, verified, at `now` for the request of time `sent`.
+    /// Reads the processors: the counts until here are what they worked for.
+    fn end(&mut self, since: u64, now: u64) {
+        if let Phase::Draining { until, .. } = self.phase {
+            self.last_interval = (since, until);
+        }
+        self.cpus = Snapshot::now().since(&self.before);
+        self.sides.own = self.sides.own_time().saturating_sub(self.sides.own_before);
+        self.elapsed = now - since;
+        self.phase = Phase::Done;
+    }
+
+    /// Begins an interval, without a warm-up.
+    #[cfg(test)]
+    pub(super) fn measure(&mut self, since: u64, until: u64) {
+        self.phase = Phase::Measuring { since, until };
+    }
+
+    /// The interval as far as something counts now: its start, and its end.
     #[inline]
-    pub(super) fn response(&mut self, sent: u64, now: u64) {
-        let Phase::Measuring { since, .. } = self.phase else {
+    fn interval(&self) -> Option<(u64, u64)> {
+        match self.phase {
+            Phase::Measuring { since, until } | Phase::Draining { since, until } => {
+                Some((since, until))
+            }
+            _ => None,
+        }
+    }
+
+    /// Open loop: a request was to leave at `intended`, and `now` the generator sees it.
+    #[inline]
+    pub(super) fn arrived(&mut self, intended: u64, now: u64) {
+        let (Some((since, until)), Some(open)) = (self.interval(), &mut self.open) else {
             return;
         };
-        if sent >= since {
-            self.requests += 1;
+        open.last = intended;
+        open.arrivals += u64::from(intended > since);
+        if within(intended, since, until) {
+            open.open += 1;
+            open.lag.saturating_record((now - intended).max(1));
+        }
+    }
+
+    /// Open loop: a request that was to leave at `intended` never does, because too many wait.
+    pub(super) fn refused(&mut self, intended: u64) {
+        if let (Some((since, until)), Some(open)) = (self.interval(), &mut self.open) {
+            open.refused += u64::from(intended > since);
+            open.open -= u64::from(within(intended, since, until));
+        }
+    }
+
+    /// Open loop: a request that was to leave at `intended` has no answer at the end. What it waited
+    /// counts as its latency, which is longer still: left out, the worst would be missing.
+    pub(super) fn unanswered(&mut self, intended: u64, now: u64) {
+        // The phases are over, and the interval is where it was.
+        if let Some(open) = &mut self.open
+            && within(intended, self.last_interval.0, self.last_interval.1)
+        {
+            open.unanswered += 1;
             self.histogram
+                .saturating_record(now.saturating_sub(intended).max(1));
+        }
+    }
+
+    /// A response arrived, verified, at `now` for the request that was `sent` then and was to leave
+    /// at `from`. In a closed loop both are the same.
+    #[inline]
+    pub(super) fn response(&mut self, from: u64, sent: u64, now: u64) {
+        let Some((since, until)) = self.interval() else {
+            return;
+        };
+        let Some(open) = &mut self.open else {
+            if from >= since {
+                self.requests += 1;
+                self.histogram
+                    .saturating_record(now.saturating_sub(from).max(1));
+            }
+            return;
+        };
+        // The rate is of what is answered, whenever it was to leave: what comes in from before the
+        // interval is made up for by what is still under way at its end.
+        self.requests += 1;
+        if within(from, since, until) {
+            open.open -= 1;
+            open.service
                 .saturating_record(now.saturating_sub(sent).max(1));
+            self.histogram
+                .saturating_record(now.saturating_sub(from).max(1));
         }
     }
 
     /// The generator had responses to handle for this long.
     #[inline]
     pub(super) fn worked(&mut self, nanos: u64) {
-        if let Phase::Measuring { .. } = self.phase {
+        if self.interval().is_some() {
             self.working += nanos;
         }
     }
@@ -184,6 +307,13 @@ impl Recorder {
             resent: self.resent,
             malformed: self.malformed,
             xdp_mode,
+            open: self.open.as_ref().map(|open| OpenReport {
+                arrivals: open.arrivals,
+                refused: open.refused,
+                unanswered: open.unanswered,
+                service_histogram: stats::encode(&open.service),
+                lag_histogram: stats::encode(&open.lag),
+            }),
         }
     }
 }
@@ -196,19 +326,19 @@ mod tests {
     fn only_what_lies_within_the_interval_counts() {
         let mut recorder = Recorder::new(&super::super::tests::args());
         (recorder.warmup, recorder.duration) = (100, 1000);
-        recorder.response(0, 5);
+        recorder.response(0, 0, 5);
         recorder.start(10);
         assert!(!recorder.turn(50));
-        recorder.response(10, 60);
+        recorder.response(10, 10, 60);
         assert!(!recorder.turn(110), "the warm-up ends");
-        recorder.response(60, 115);
+        recorder.response(60, 60, 115);
         assert!(!recorder.turn(120), "the interval starts at 120");
-        recorder.response(110, 130);
-        recorder.response(120, 170);
+        recorder.response(110, 110, 130);
+        recorder.response(120, 120, 170);
         recorder.worked(400);
-        recorder.response(170, 1100);
+        recorder.response(170, 170, 1100);
         assert!(recorder.turn(1120));
-        recorder.response(1100, 1130);
+        recorder.response(1100, 1100, 1130);
         let report = recorder.report(None);
         assert_eq!((report.requests, report.elapsed_ns), (2, 1000));
         assert!((report.work_share - 0.4).abs() < 1e-9);
@@ -218,6 +348,55 @@ mod tests {
             (2, 50, 930)
         );
     }
+
+    #[test]
+    fn an_open_loop_counts_from_the_intended_time_and_waits_for_what_falls_into_the_interval() {
+        let mut recorder = Recorder::new(&GenerateArgs {
+            rate: Some(10),
+            ..super::super::tests::args()
+        });
+        recorder.measure(1000, 2000);
+        recorder.response(900, 950, 1005);
+        for (intended, looked) in [(1100, 1150), (1900, 1901), (2100, 2100)] {
+            recorder.arrived(intended, looked);
+        }
+        recorder.response(1100, 1200, 1500);
+        assert!(!recorder.turn(2050), "one of the interval is not answered");
+        assert!(!recorder.turn(2060));
+        recorder.response(1900, 2100, 2400);
+        assert!(recorder.turn(2500));
+        let report = recorder.report(None);
+        let open = report.open.unwrap();
+        assert_eq!((report.requests, report.elapsed_ns), (3, 1500));
+        assert_eq!((open.arrivals, open.refused, open.unanswered), (3, 0, 0));
+        let ends = |text: &str| {
+            let histogram = stats::decode(text).unwrap();
+            (histogram.len(), histogram.min(), histogram.max())
+        };
+        assert_eq!(ends(&report.histogram), (2, 400, 500));
+        assert_eq!(ends(&open.service_histogram), (2, 300, 300));
+        assert_eq!(ends(&open.lag_histogram), (2, 1, 50));
+    }
+
+    #[test]
+    fn what_is_never_answered_counts_with_what_it_waited() {
+        let mut recorder = Recorder::new(&GenerateArgs {
+            rate: Some(10),
+            ..super::super::tests::args()
+        });
+        recorder.measure(1000, 2000);
+        recorder.arrived(1500, 1500);
+        let end = 2000 + DRAIN;
+        assert!(!recorder.turn(2000) && !recorder.turn(end - 1) && recorder.turn(end));
+        recorder.unanswered(1500, end);
+        recorder.unanswered(2200, end);
+        let report = recorder.report(None);
+        assert_eq!((report.requests, report.open.unwrap().unanswered), (0, 1));
+        let waited = stats::decode(&report.histogram).unwrap();
+        assert_eq!(waited.len(), 1);
+        assert!(waited.max() >= DRAIN);
+    }
+
     #[test]
     fn what_others_took_is_what_the_sides_did_not() {
         let sides = Sides {

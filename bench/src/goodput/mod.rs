@@ -16,7 +16,8 @@ mod server;
 mod table;
 
 use crate::error::BenchError;
-use crate::rr::{make_directory, this_program, write};
+use crate::output::{make_directory, write};
+use crate::rr::this_program;
 use path::Path as NetPath;
 use result::GoodputFile;
 use runner::Runner;

@@ -1,6 +1,7 @@
 //! The percentile curves: latency over 1/(1-p), both logarithmic, so that each nine gets as much
 //! room as the one before.
 
+use super::rows::DROWNED;
 use super::svg::{Anchor, Log, Svg, spread};
 use crate::result::Run;
 use crate::stats;
@@ -19,15 +20,15 @@ const POINTS_PER_DECADE: usize = 24;
 /// A percentile is drawn while this many requests of each round lie beyond it.
 const BEYOND: u64 = 10;
 
-/// The percentiles with a label: 1/(1-p), name, and whether a dot is drawn.
-const PERCENTILES: [(f64, &str, bool); 7] = [
-    (1.0, "0 %", false),
-    (2.0, "50 %", true),
-    (10.0, "90 %", true),
-    (100.0, "99 %", true),
-    (1_000.0, "99.9 %", true),
-    (10_000.0, "99.99 %", false),
-    (100_000.0, "99.999 %", false),
+/// The percentiles with a label: 1/(1-p), name, and the field of the result where a dot is drawn.
+const PERCENTILES: [(f64, &str, Option<&str>); 7] = [
+    (1.0, "0 %", None),
+    (2.0, "50 %", Some("p50")),
+    (10.0, "90 %", Some("p90")),
+    (100.0, "99 %", Some("p99")),
+    (1_000.0, "99.9 %", Some("p999")),
+    (10_000.0, "99.99 %", None),
+    (100_000.0, "99.999 %", None),
 ];
 
 /// A place on a curve: the median over the rounds, and the least and greatest round.
@@ -108,7 +109,10 @@ impl<'a> Curve<'a> {
             .collect();
         svg.polyline(&format!("curve {}", target.name()), &line);
         let end = self.points.last().map_or(1.0, |point| point.inverse);
-        for (inverse, name, _) in PERCENTILES.iter().filter(|(at, _, dot)| *dot && *at <= end) {
+        for (inverse, name, field) in PERCENTILES.iter().filter(|(at, ..)| *at <= end) {
+            let Some(field) = field else {
+                continue;
+            };
             let rounds: Vec<Histogram<u64>> = self
                 .run
                 .rounds
@@ -116,15 +120,19 @@ impl<'a> Curve<'a> {
                 .filter_map(|round| round.histogram())
                 .collect();
             let point = Point::of(&rounds, *inverse);
+            let (class, why) = match self.run.is_drowned(field) {
+                true => (" drowned", format!(". {DROWNED}")),
+                false => ("", String::new()),
+            };
             let title = format!(
-                "{}: {name} of the requests within {} us (rounds {} to {} us)",
+                "{}: {name} of the requests within {} us (rounds {} to {} us){why}",
                 target.title(),
                 micros(point.median),
                 micros(point.low),
                 micros(point.high)
             );
             let at = (x.at(*inverse), y.at(point.median));
-            svg.dot(&format!("dot {}", target.name()), at, 3.4, &title);
+            svg.dot(&format!("dot {}{class}", target.name()), at, 3.4, &title);
         }
     }
 }
@@ -263,6 +271,18 @@ mod tests {
         );
         let end = curve.points.last().unwrap().inverse;
         assert!(end <= 199.9 && end > 150.0, "1999 requests a round: {end}");
+    }
+
+    #[test]
+    fn dots_that_the_machine_cannot_show_are_grey_and_say_so() {
+        let file = sample();
+        let mut run = file.runs[0].clone();
+        assert!(!chart(&[&run]).unwrap().contains("drowned"));
+        run.drowned = vec!["p99".to_owned(), "max".to_owned()];
+        let chart = chart(&[&run]).unwrap();
+        assert_well_formed(&chart);
+        assert_eq!(chart.matches("dot linux-blocking drowned").count(), 1);
+        assert_eq!(chart.matches(DROWNED).count(), 1);
     }
 
     #[test]

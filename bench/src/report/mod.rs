@@ -1,17 +1,21 @@
 //! The report: one HTML file that needs nothing else, no network, no script.
 
 mod bars;
+mod curve;
 mod latency;
 mod rows;
 mod svg;
 
+use crate::curve::curves as open_loops;
 use crate::environment::{Environment, utc};
+use crate::noise::Noise;
+use crate::openloop::describe;
 use crate::result::{Comparison, Outcome, Parameters, ResultFile, Run};
 use crate::scenario::{Generator, Target};
 use crate::stats::Ratio;
-use crate::table::connections;
+use crate::table::{connections, grouped};
 use crate::verdict::{times, verdicts};
-use crate::warnings::disturbed;
+use crate::warnings::{disturbed, partial};
 use std::fmt::{self, Write};
 use svg::escape;
 
@@ -35,6 +39,7 @@ fn write_page(page: &mut String, file: &ResultFile) -> fmt::Result {
     )?;
     header(page, file)?;
     rates(page, file)?;
+    curves(page, file)?;
     latencies(page, file)?;
     processors(page, file)?;
     rows::section(page, file)?;
@@ -49,10 +54,11 @@ fn headline(file: &ResultFile) -> String {
     match verdicts(file).into_iter().next() {
         Some(verdict) => verdict.sentence,
         None => match file.runs.first() {
+            Some(run) if run.open_loop.is_some() => open_headline(file, run),
             Some(run) => format!(
                 "{} answers {} requests a second with {}.",
                 run.target.title(),
-                crate::table::grouped(run.rate_per_s),
+                grouped(run.rate_per_s),
                 connections(run.connections)
             ),
             None => "Nothing was measured.".to_owned(),
@@ -60,18 +66,38 @@ fn headline(file: &ResultFile) -> String {
     }
 }
 
+/// What was asked for in an open loop, and how much of it counts.
+fn open_headline(file: &ResultFile, first: &Run) -> String {
+    let rates = || file.runs.iter().filter_map(|run| run.rate_asked_per_s);
+    let (low, high) = (rates().min().unwrap_or(0), rates().max().unwrap_or(0));
+    let asked = match low == high {
+        true => grouped(low as f64),
+        false => format!("{} to {}", grouped(low as f64), grouped(high as f64)),
+    };
+    let valid = file.runs.iter().filter(|run| run.valid).count();
+    let count = match valid == file.runs.len() {
+        true => String::new(),
+        false => format!(" {valid} of {} runs count.", file.runs.len()),
+    };
+    format!(
+        "Latency at {asked} requests a second with {}.{count}",
+        connections(first.connections)
+    )
+}
+
 fn header(page: &mut String, file: &ResultFile) -> fmt::Result {
     let environment = &file.environment;
     writeln!(
         page,
-        "<header>\n<p class=\"kicker\">Byway {} &middot; request/response of {} octets &middot; \
+        "<header>\n<p class=\"kicker\">Byway {} &middot; request/response of {} octets, {} &middot; \
          {}</p>\n<h1>{}</h1>",
         escape(&environment.byway_version),
         file.parameters.size,
+        escape(&describe(&file.parameters)),
         utc(environment.started_unix_s),
         escape(&headline(file))
     )?;
-    if let Some(warning) = disturbed(file) {
+    for warning in [partial(file), disturbed(file)].into_iter().flatten() {
         writeln!(page, "<p class=\"alarm\">{}</p>", escape(&warning))?;
     }
     tiles(page, file)?;
@@ -162,8 +188,9 @@ fn figures(
         if let (Some(picture), Some(first)) = (draw(&group), group.first()) {
             writeln!(
                 page,
-                "<figure><h3>{} <small>{}</small></h3>\n{picture}</figure>",
+                "<figure><h3>{}{} <small>{}</small></h3>\n{picture}</figure>",
                 connections(first.connections),
+                at_rate(first),
                 asker(first.generator)
             )?;
         }
@@ -171,7 +198,48 @@ fn figures(
     writeln!(page, "</div>")
 }
 
+/// The rate of an open loop, after the connections.
+fn at_rate(run: &Run) -> String {
+    match run.rate_asked_per_s {
+        Some(rate) => format!(" at {} a second", grouped(rate as f64)),
+        None => String::new(),
+    }
+}
+
+/// What open loops found: the curve of latency over throughput, and its figures.
+fn curves(page: &mut String, file: &ResultFile) -> fmt::Result {
+    let curves = open_loops(file);
+    if curves.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "<h2>Latency over throughput</h2>\n<p class=\"lead\">An open loop: requests leave at their \
+         time, whether the server keeps up or not. Response times count from when a request was to \
+         leave, service times from when it did. Lag is how much later than intended the generator \
+         looked at a request. A hollow dot is a run that does not count, because the rate was not \
+         reached or the generator was late.</p>"
+    )?;
+    for curve in curves {
+        let (Some(picture), Some(first)) = (curve::chart(&curve), curve.first()) else {
+            continue;
+        };
+        writeln!(
+            page,
+            "<figure class=\"single\"><h3>{} <small>{}</small></h3>\n{picture}</figure>",
+            connections(first.connections),
+            asker(first.generator)
+        )?;
+        curve::table(page, &curve)?;
+    }
+    Ok(())
+}
+
 fn rates(page: &mut String, file: &ResultFile) -> fmt::Result {
+    if !file.runs.is_empty() && file.runs.iter().all(|run| run.open_loop.is_some()) {
+        // They are what was asked for.
+        return Ok(());
+    }
     writeln!(
         page,
         "<h2>Requests a second</h2>\n<p class=\"lead\">Medians of {} rounds; the thin lines reach \
@@ -183,11 +251,14 @@ fn rates(page: &mut String, file: &ResultFile) -> fmt::Result {
 }
 
 fn latencies(page: &mut String, file: &ResultFile) -> fmt::Result {
+    let from = match file.parameters.arrivals {
+        None => "the time a request is handed to the client's stack",
+        Some(_) => "the time a request was to leave",
+    };
     writeln!(
         page,
         "<h2>Latency</h2>\n<p class=\"lead\">How long the fastest share of the requests took, from \
-         the time a request is handed to the client's stack until its whole response is back and \
-         verified. Lower is better. Each nine of the share takes as much room as the one before. \
+         {from} until its whole response is back and verified. Lower is better. Each nine of the share takes as much room as the one before. \
          Lines are medians over the rounds, shades reach from the best round to the worst; a curve \
          ends where fewer than ten requests of a round lie beyond.</p>"
     )?;
@@ -238,25 +309,9 @@ fn environment(page: &mut String, file: &ResultFile) -> fmt::Result {
 
 /// The environment and the parameters as names and values.
 fn facts(file: &ResultFile) -> Vec<(String, String)> {
-    let Environment {
-        kernel,
-        cpu_model,
-        cpus,
-        virtual_machine,
-        ..
-    } = &file.environment;
     let parameters = &file.parameters;
-    let machine = if *virtual_machine {
-        "virtual machine"
-    } else {
-        "no hypervisor"
-    };
-    let mut facts = vec![
-        ("Kernel".to_owned(), format!("Linux {kernel}")),
-        (
-            "Processor".to_owned(),
-            format!("{cpu_model}, {cpus} usable, {machine}"),
-        ),
+    let mut facts = machine(&file.environment);
+    facts.extend([
         (
             "Method".to_owned(),
             format!(
@@ -265,8 +320,8 @@ fn facts(file: &ResultFile) -> Vec<(String, String)> {
                 parameters.rounds, parameters.duration_s, parameters.warmup_s
             ),
         ),
-    ];
-    facts.push(("Placement".to_owned(), placement(parameters)));
+        ("Placement".to_owned(), placement(parameters)),
+    ]);
     facts.extend(xdp_modes(file).map(|modes| ("XDP mode".to_owned(), modes)));
     facts.push(("Offloads".to_owned(), offloads(file)));
     for interface in &file.environment.interfaces {
@@ -282,8 +337,73 @@ fn facts(file: &ResultFile) -> Vec<(String, String)> {
             ),
         ));
     }
+    for end in file.runs.first().map_or(&[][..], |run| &run.interfaces) {
+        facts.extend(seen_offloads(file, &end.role));
+    }
+    for tcp in &file.environment.tcp {
+        facts.push((format!("TCP of the {}'s kernel", tcp.role), tcp.line()));
+    }
     facts.extend(kernel_facts(&file.environment));
+    let noise = file.environment.noise.as_ref();
+    facts.extend(
+        noise
+            .and_then(Noise::sentence)
+            .map(|text| ("Noise".to_owned(), text)),
+    );
     facts
+}
+
+/// What it ran on, and what built it.
+fn machine(environment: &Environment) -> Vec<(String, String)> {
+    let Environment {
+        kernel,
+        cpu_model,
+        cpus,
+        ..
+    } = environment;
+    let unknown = || "unknown".to_owned();
+    let cores = environment
+        .cores
+        .map_or_else(unknown, |cores| cores.to_string());
+    let below = match environment.virtual_machine {
+        Some(true) => "virtual machine",
+        Some(false) => "no hypervisor",
+        None => "with or without a hypervisor",
+    };
+    let version = environment.kernel_version.clone().unwrap_or_default();
+    let rustc = environment.rustc_version.clone().unwrap_or_else(unknown);
+    vec![
+        (
+            "Program".to_owned(),
+            format!("Byway {}, built by {rustc}", environment.byway_version),
+        ),
+        ("Kernel".to_owned(), format!("Linux {kernel} {version}")),
+        (
+            "Processor".to_owned(),
+            format!("{cpu_model}, {cpus} usable, cores: {cores}, {below}"),
+        ),
+    ]
+}
+
+/// The offloads that one end had while runs went on, a line for each way they were set.
+fn seen_offloads(file: &ResultFile, role: &str) -> Option<(String, String)> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for run in &file.runs {
+        let Some(end) = run.interfaces.iter().find(|end| end.role == role) else {
+            continue;
+        };
+        let (line, name) = (end.offloads_line(), run.target.name());
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => lines.push((line, vec![name])),
+        }
+    }
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|(line, names)| format!("{line} ({})", names.join(", ")))
+        .collect();
+    (!lines.is_empty()).then(|| (format!("During the runs, {role}"), lines.join("; ")))
 }
 
 /// Where the two sides ran.
@@ -335,6 +455,13 @@ fn kernel_facts(environment: &Environment) -> Vec<(String, String)> {
                 .governor
                 .clone()
                 .unwrap_or_else(|| "none".to_owned()),
+        ),
+        (
+            "Transparent huge pages".to_owned(),
+            environment
+                .transparent_huge_pages
+                .clone()
+                .unwrap_or_else(unknown),
         ),
         ("Mitigations".to_owned(), mitigations.join("; ")),
     ]
@@ -393,6 +520,10 @@ fn data(page: &mut String, file: &ResultFile) -> fmt::Result {
     for round in lean.runs.iter_mut().flat_map(|run| &mut run.rounds) {
         if let Some(report) = &mut round.report {
             report.histogram.clear();
+            if let Some(open) = &mut report.open {
+                open.service_histogram.clear();
+                open.lag_histogram.clear();
+            }
         }
     }
     let json = serde_json::to_string(&lean).expect("all keys are strings");
@@ -445,6 +576,18 @@ mod tests {
     }
 
     #[test]
+    fn open_loops_have_their_curve() {
+        let page = html(&crate::curve::tests::sweep());
+        assert!(page.contains("Latency over throughput with 100 connections"));
+        assert!(page.contains("100 connections at 90,000 a second"));
+        let headline = "Latency at 50,000 to 90,000 requests a second with 100 connections. 3 of 4";
+        assert!(page.contains(headline));
+        assert!(!page.contains("Requests a second</h2>"));
+        let body = &page[page.find("<body>").unwrap()..page.find("<script").unwrap()];
+        svg::tests::assert_well_formed(&format!("{body}</body>"));
+    }
+
+    #[test]
     fn the_json_in_the_page_is_the_result() {
         let page = html(&sample());
         let start = page.find("id=\"result\">").unwrap() + "id=\"result\">".len();
@@ -467,6 +610,41 @@ mod tests {
             command_line(&environment),
             "byway bench --out 'a b' 'it'\\''s'"
         );
+    }
+
+    #[test]
+    fn the_environment_and_its_noise_are_shown() {
+        let mut file = sample();
+        assert!(!html(&file).contains("class=\"drowned\""));
+        file.environment.virtual_machine = None;
+        file.environment.rustc_version = None;
+        file.environment.noise = Some(crate::noise::tests::noisy());
+        file.environment.tcp = vec![crate::environment::TcpSettings {
+            role: "server".to_owned(),
+            ecn: Some(2),
+            ..Default::default()
+        }];
+        for (run, state) in file.runs.iter_mut().zip(["on", "on", "off"]) {
+            run.interfaces = vec![crate::environment::Interface {
+                role: "client".to_owned(),
+                offloads: [("tso".to_owned(), state.to_owned())].into(),
+                ..Default::default()
+            }];
+        }
+        file.runs[1].drowned = vec!["max".to_owned()];
+        let page = html(&file);
+        for words in [
+            "built by unknown",
+            "with or without a hypervisor",
+            "<dt>TCP of the server's kernel</dt><dd>congestion control unknown",
+            "ecn 2",
+            "tso on (linux-blocking, linux-spinning); tso off (byway)",
+            "<dt>Noise</dt><dd>This machine steals",
+            "A latency is grey",
+        ] {
+            assert!(page.contains(words), "{words}");
+        }
+        assert_eq!(page.matches("<span class=\"drowned\" title=").count(), 1);
     }
 
     #[test]

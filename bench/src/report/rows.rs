@@ -14,21 +14,30 @@ const HEAD: &str = "<thead><tr><th></th><th></th><th class=\"edge\" colspan=\"4\
      <th>max</th><th class=\"edge\">all</th><th>user</th><th>sys</th><th>softirq</th>\
      <th class=\"edge\">CPU</th><th class=\"edge\">blocking</th><th>spinning</th></tr></thead>";
 
+/// Why a latency is grey.
+pub(super) const DROWNED: &str = "Gaps of the machine that are at least half as long hit more requests than \
+     lie beyond this percentile: half of it or more may be the machine.";
+
 /// The section with the table.
 pub(super) fn section(page: &mut String, file: &ResultFile) -> fmt::Result {
     writeln!(
         page,
         "<h2>All figures</h2>\n<p class=\"lead\">Medians over the rounds; max is the longest of all. \
          In brackets the 95 % interval of the ratio, by bootstrap over the rounds. A ratio whose \
-         interval contains 1 shows no difference, and is not printed as one.</p>\n\
-         <div class=\"scroll\"><table>\n{HEAD}\n<tbody>"
+         interval contains 1 shows no difference, and is not printed as one.{}</p>\n\
+         <div class=\"scroll\"><table>\n{HEAD}\n<tbody>",
+        match file.runs.iter().any(|run| !run.drowned.is_empty()) {
+            true => " A latency is grey where half of it or more may be a gap of the machine.",
+            false => "",
+        }
     )?;
     for group in file.groups() {
         if let Some(first) = group.first() {
             writeln!(
                 page,
-                "<tr class=\"group\"><td colspan=\"13\">{} <small>{}</small></td></tr>",
+                "<tr class=\"group\"><td colspan=\"13\">{}{} <small>{}</small></td></tr>",
                 connections(first.connections),
+                super::at_rate(first),
                 first.generator.title()
             )?;
         }
@@ -60,10 +69,10 @@ fn row(page: &mut String, file: &ResultFile, run: &Run) -> fmt::Result {
     write!(
         page,
         "<td class=\"edge\">{}</td><td>{}</td><td>{}</td><td>{}</td>",
-        micros(latency.p50),
-        micros(latency.p90),
-        micros(latency.p99),
-        micros(latency.max)
+        shown(run, "p50", latency.p50),
+        shown(run, "p90", latency.p90),
+        shown(run, "p99", latency.p99),
+        shown(run, "max", latency.max)
     )?;
     match &run.server_cpu {
         Some(cpu) => write!(
@@ -92,6 +101,15 @@ fn row(page: &mut String, file: &ResultFile, run: &Run) -> fmt::Result {
         write!(page, "<td{class}>{text}</td>")?;
     }
     writeln!(page, "</tr>")
+}
+
+/// A latency, grey when the machine cannot show it.
+fn shown(run: &Run, percentile: &str, value: f64) -> String {
+    let value = micros(value);
+    match run.is_drowned(percentile) {
+        true => format!("<span class=\"drowned\" title=\"{DROWNED}\">{value}</span>"),
+        false => value,
+    }
 }
 
 fn ratio(comparison: &Comparison) -> String {

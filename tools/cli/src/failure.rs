@@ -142,6 +142,7 @@ mod tests {
         let failure = Failure::from(what);
         assert_eq!((failure.code, failure.hint.as_str()), (PREFLIGHT, "h"));
         assert_eq!(Failure::from(BenchError::Interrupted).code, 130);
+        assert_eq!(Failure::from(BenchError::Broken("b".into())).code, 99);
         assert_eq!(Failure::from(BenchError::Usage("u".into())).code, USAGE);
     }
 }

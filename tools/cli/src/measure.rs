@@ -7,9 +7,10 @@ pub(crate) use byway_bench::target::reflector::ServerReflectorArgs;
 
 use crate::failure::Failure;
 use crate::signals;
+use byway_bench::compare::CompareArgs;
 use byway_bench::goodput::GoodputArgs;
 use byway_bench::rr::{CrrArgs, RrArgs};
-use byway_bench::{demo, generator, goodput, rr, target};
+use byway_bench::{compare, demo, generator, goodput, rr, target};
 use clap::{Args, Subcommand};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +24,7 @@ pub(crate) struct BenchArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Scenario {
-    /// Request and response, closed loop: each connection sends when its answer is there
+    /// Request and response: closed loop, or open at a rate
     #[command(after_help = RR_EXAMPLES)]
     Rr(Box<RrArgs>),
     /// Connect, request, response, close, again and again: the client closes first
@@ -32,6 +33,9 @@ enum Scenario {
     /// Goodput over paths that lose, delay, reorder and queue, as a sender and as a receiver
     #[command(after_help = GOODPUT_EXAMPLES)]
     Goodput(Box<GoodputArgs>),
+    /// What changed from one result to another, and how sure that is
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
 }
 
 const RR_EXAMPLES: &str = "\
@@ -40,13 +44,25 @@ Examples:
   byway bench rr --connections 1,100,1000 --rounds 9 --html report.html --json result.json
   byway bench rr --generator lean --target linux,byway,reflector
                                                         and how much the path allows
-  byway bench rr --address 10.0.0.1:7 --interface eth0  against a server that runs already";
+  byway bench rr --generator lean --connections 100 --rate 50k
+                                                        open loop: latency at a rate
+  byway bench rr --generator lean --connections 100 --sweep 50k:500k:10 --html report.html
+                                                        and latency over throughput
+  byway bench rr --address 10.0.0.1:7 --interface eth0  against a server that runs already
+  byway bench rr --csv runs.csv --hgrm spectra --hlog rounds.hlog
+                                                        for spreadsheets and HdrHistogram's tools
+  byway bench rr --threshold 'byway:p99<250us' --threshold 'byway:rate>500k'
+                                                        exit code 99 when one is broken
+  byway bench rr --json new.json --baseline old.json --gate 'byway:rate:-5%'
+                                                        and when it became slower than that";
 
 const CRR_EXAMPLES: &str = "\
 Examples:
   byway bench crr                                       in a lab of its own
   byway bench crr --target linux,byway,reflector        and how much the path allows
-  byway bench crr --address 10.0.0.1:7 --interface eth0 --sources 198.18.0.1/254";
+  byway bench crr --address 10.0.0.1:7 --interface eth0 --sources 198.18.0.1/254
+  byway bench crr --target byway --threshold 'rate>100k'
+                                                        exit code 99 when it is broken";
 
 const GOODPUT_EXAMPLES: &str = "\
 Examples:
@@ -55,12 +71,27 @@ Examples:
   byway bench goodput --json goodput.json               the whole table
   byway bench goodput --cells loss1,narrow --end sender --runs 3 --pcap captures";
 
+const COMPARE_EXAMPLES: &str = "\
+Runs that have scenario, target, generator, connections and XDP mode in common are compared. A
+metric is better or worse where the 95 % interval of the ratio of the medians excludes 1.
+
+Examples:
+  byway bench rr --json old.json                        before the change
+  byway bench rr --json new.json                        after it
+  byway bench compare old.json new.json
+  byway bench compare old.json new.json --gate 'byway:rate:-5%' --gate 'byway:p99:+10%'
+  byway bench compare old.json new.json --json | jq '.deltas[] | select(.change == \"worse\")'
+
+Exit codes: 0 compared, 1 a file cannot be read, 2 a file is no result, 4 no valid run is in both,
+99 a gate is broken.";
+
 /// `byway bench`.
 pub(crate) fn bench(args: &BenchArgs) -> Result<(), Failure> {
     match &args.scenario {
         Scenario::Rr(args) => rr::execute(args, &*stop()?).map(drop)?,
         Scenario::Crr(args) => rr::execute_crr(args, &*stop()?).map(drop)?,
         Scenario::Goodput(args) => goodput::execute(args, &*stop()?)?,
+        Scenario::Compare(args) => compare::execute(args)?,
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The client of the lean generator: all connections, over a port, in a loop of turns.
 
 use super::super::GenerateArgs;
+use super::super::pace::Pace;
 use super::super::recorder::Recorder;
 use super::connection::{Connection, Event, State};
 use super::tuples::Tuples;
@@ -63,6 +64,7 @@ pub(super) struct Client {
     scratch: Vec<u8>,
     next_sweep: u64,
     random: u64,
+    pace: Pace,
     pub(super) recorder: Recorder,
     last_turn: u64,
     last_had_data: bool,
@@ -89,6 +91,7 @@ impl Client {
             scratch: vec![0; args.size as usize],
             next_sweep: 0,
             random: seed,
+            pace: Pace::new(args),
             recorder: Recorder::new(args),
             last_turn: now,
             last_had_data: false,
@@ -130,7 +133,7 @@ impl Client {
         }
         self.last_turn = now;
         self.last_had_data = self.receive(port, now);
-        self.proceed(now);
+        self.last_had_data |= self.proceed(now);
         if now >= self.next_sweep {
             self.next_sweep = now + SWEEP;
             self.sweep(now);
@@ -231,9 +234,10 @@ impl Client {
         match event {
             Event::Nothing => {}
             Event::Answered if self.scenario == Scenario::Rr => {
-                self.recorder.response(connection.sent_at, now);
-                if running {
-                    connection.sent_at = now;
+                self.recorder
+                    .response(connection.from, connection.sent_at, now);
+                if running && let Some(from) = self.pace.answered(slot, now) {
+                    (connection.from, connection.sent_at) = (from, now);
                     connection.request(u64::from(slot), self.size, now);
                 }
             }
@@ -251,7 +255,8 @@ impl Client {
             Event::Closed => {
                 self.live -= 1;
                 if self.scenario == Scenario::Crr {
-                    self.recorder.response(connection.sent_at, now);
+                    self.recorder
+                        .response(connection.from, connection.sent_at, now);
                     if running {
                         let number = self.route.tuples.next(self.numbers[slot as usize]);
                         self.begin(slot, number, now);
@@ -265,6 +270,7 @@ impl Client {
     /// The connection of a slot failed.
     fn lost(&mut self, slot: u32, event: Event) {
         self.live -= 1;
+        self.pace.lost(slot);
         let opened = self.connections[slot as usize].opened;
         self.opening -= u32::from(!opened);
         if matches!(self.stage, Stage::Ending { .. } | Stage::Over) {
@@ -290,12 +296,22 @@ impl Client {
         self.ready.push(slot);
     }
 
-    /// What the stage of the run asks for.
-    fn proceed(&mut self, now: u64) {
+    /// What the stage of the run asks for; true when requests were due.
+    fn proceed(&mut self, now: u64) -> bool {
+        let mut asked = false;
         match self.stage {
-            Stage::Opening { until } => self.open_more(now, until),
-            Stage::Running if self.recorder.turn(now) => self.end(now),
-            Stage::Running => {}
+            Stage::Opening { until } => {
+                self.open_more(now, until);
+                if self.stage == Stage::Running {
+                    asked = self.ask_due(now);
+                }
+            }
+            Stage::Running => {
+                asked = self.ask_due(now);
+                if self.recorder.turn(now) {
+                    self.end(now);
+                }
+            }
             Stage::Ending { until } => {
                 if self.live == 0 || now >= until {
                     self.abort_rest();
@@ -304,6 +320,21 @@ impl Client {
             }
             Stage::Over => {}
         }
+        asked
+    }
+
+    /// Makes the requests that are due; true when there were any.
+    #[inline]
+    fn ask_due(&mut self, now: u64) -> bool {
+        let mut any = false;
+        while let Some((slot, from)) = self.pace.due(now, &mut self.recorder) {
+            any = true;
+            let connection = &mut self.connections[slot as usize];
+            (connection.from, connection.sent_at) = (from, now);
+            connection.request(u64::from(slot), self.size, now);
+            self.ready.push(slot);
+        }
+        any
     }
 
     /// Opens more connections, and starts the load when all are open or the time is over.
@@ -321,19 +352,15 @@ impl Client {
         if self.scenario == Scenario::Rr {
             self.recorder.errors.not_opened += u64::from(self.opening + wanted - self.begun);
             for (slot, connection) in self.connections.iter_mut().enumerate() {
-                match connection.state {
-                    State::Established => {
-                        connection.sent_at = now;
-                        connection.request(slot as u64, self.size, now);
-                        self.ready.push(slot as u32);
-                    }
-                    State::SynSent => {
-                        connection.abort();
-                        self.ready.push(slot as u32);
-                    }
-                    _ => {}
+                if connection.state == State::SynSent {
+                    connection.abort();
+                    self.ready.push(slot as u32);
                 }
             }
+            let connections = &self.connections;
+            self.pace.start(now, |slot| {
+                connections[slot as usize].state == State::Established
+            });
             self.live -= self.opening;
             self.opening = 0;
         }
@@ -346,8 +373,14 @@ impl Client {
 
     /// The interval is over: closes everything.
     fn end(&mut self, now: u64) {
+        for from in self.pace.waiting() {
+            self.recorder.unanswered(from, now);
+        }
         for (slot, connection) in self.connections.iter_mut().enumerate() {
-            self.recorder.errors.stalled += u64::from(connection.is_stalled(now));
+            if self.scenario == Scenario::Crr || self.pace.is_asking(slot as u32) {
+                self.recorder.errors.stalled += u64::from(connection.is_stalled(now));
+                self.recorder.unanswered(connection.from, now);
+            }
             match connection.state {
                 State::Established => connection.close(now),
                 State::SynSent => {

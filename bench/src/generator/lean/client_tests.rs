@@ -3,6 +3,7 @@
 use super::client::{Client, Route};
 use super::tuples::Tuples;
 use crate::generator::{GenerateArgs, GeneratorReport, tests::args};
+use crate::load::Arrivals;
 use crate::scenario::Scenario;
 use crate::segment::End;
 use crate::target::reflector::tests::Reflector;
@@ -318,4 +319,111 @@ fn connections_that_the_server_still_has_are_reset_and_opened_anew() {
     let report = bed.run(&mut second, &mut engine);
     assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
     assert!(report.requests > 1000);
+}
+
+/// Answers what came in only after every so many turns, so that requests wait.
+struct Slow {
+    every: u32,
+    turns: u32,
+    waiting: Vec<(byway_stack::ConnId, Vec<u8>)>,
+}
+
+impl Slow {
+    fn new(every: u32) -> Self {
+        Self {
+            every,
+            turns: 0,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl Service for Slow {
+    fn on_data(&mut self, conn: &mut Context<'_>, data: &[u8]) -> usize {
+        self.waiting.push((conn.id(), data.to_vec()));
+        data.len()
+    }
+
+    fn on_turn(&mut self, shard: &mut Context<'_>) -> bool {
+        self.turns += 1;
+        if self.turns.is_multiple_of(self.every) {
+            for (id, answer) in self.waiting.drain(..) {
+                assert!(!shard.select(id) || shard.send(&answer) == answer.len());
+            }
+        }
+        false
+    }
+}
+
+fn open_loop(rate: u64, connections: u32, arrivals: Arrivals) -> GenerateArgs {
+    GenerateArgs {
+        rate: Some(rate),
+        arrivals,
+        ..rr(connections)
+    }
+}
+
+fn histogram(text: &str) -> hdrhistogram::Histogram<u64> {
+    crate::stats::decode(text).unwrap()
+}
+
+#[test]
+fn an_open_loop_to_the_engine_asks_at_its_rate() {
+    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        let mut bed = Bed::new(&Faults::default());
+        let mut engine = bed.engine(Echo::default());
+        let mut client = bed.client(&open_loop(100_000, 50, arrivals), 7);
+        let report = bed.run(&mut client, &mut engine);
+        assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+        let open = report.open.unwrap();
+        // 100 ms: 10,000 arrivals; of a Poisson process, give or take five times their root.
+        assert!((9_500..=10_520).contains(&open.arrivals), "{open:?}");
+        assert!(report.requests.abs_diff(open.arrivals) <= 50);
+        assert_eq!((open.refused, open.unanswered), (0, 0));
+        let lag = histogram(&open.lag_histogram);
+        assert!(
+            u128::from(lag.max()) <= TURN.as_nanos() * 1001 / 1000,
+            "{}",
+            lag.max()
+        );
+        assert_eq!(engine.connections(), 0);
+    }
+}
+
+#[test]
+fn a_busy_connection_delays_its_requests_and_that_counts() {
+    let mut bed = Bed::new(&Faults::default());
+    // Answers every 2 ms, and a connection is asked every 0.5 ms: the queue grows and grows.
+    let mut engine = bed.engine(Slow::new(100));
+    let mut client = bed.client(&open_loop(2_000, 1, Arrivals::Constant), 7);
+    let report = bed.run(&mut client, &mut engine);
+    let open = report.open.unwrap();
+    assert!(report.requests * 3 < open.arrivals, "{}", report.requests);
+    let (response, service) = (
+        histogram(&report.histogram),
+        histogram(&open.service_histogram),
+    );
+    assert_eq!(response.len(), service.len() + open.unanswered);
+    assert!(service.max() < 5_000_000, "{}", service.max());
+    assert!(response.value_at_quantile(0.5) > 50_000_000);
+    assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+}
+
+#[test]
+fn connections_that_think_ask_less() {
+    let mut bed = Bed::new(&Faults::default());
+    let mut engine = bed.engine(Echo::default());
+    let args = GenerateArgs {
+        think_us: 10_000,
+        ..rr(20)
+    };
+    let mut client = bed.client(&args, 7);
+    let report = bed.run(&mut client, &mut engine);
+    assert_eq!(report.errors.total(), 0, "{:?}", report.errors);
+    // 100 ms in which each of the 20 asks every 10 ms and a little.
+    assert!(
+        (160..=200).contains(&report.requests),
+        "{}",
+        report.requests
+    );
 }

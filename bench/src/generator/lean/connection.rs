@@ -88,8 +88,10 @@ pub(super) struct Connection {
     received: u32,
     /// When what is outstanding is sent again; `u64::MAX` when nothing is.
     timeout: u64,
-    /// When the request that is outstanding was made.
+    /// When the request that is outstanding, or the connection, was made.
     pub(super) sent_at: u64,
+    /// From when the latency of that request counts.
+    pub(super) from: u64,
     number: u64,
     tag: u64,
     template: Template,
@@ -113,6 +115,7 @@ impl Connection {
             received: 0,
             timeout: u64::MAX,
             sent_at: 0,
+            from: 0,
             number: 0,
             tag: 0,
             template,
@@ -124,7 +127,7 @@ impl Connection {
         let mut connection = Self::new(template);
         connection.state = State::SynSent;
         connection.una = isn;
-        connection.sent_at = now;
+        (connection.from, connection.sent_at) = (now, now);
         connection.send(isn + 1, now);
         connection
     }
