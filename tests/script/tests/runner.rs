@@ -177,14 +177,14 @@ fn all_that_was_sent_is_acknowledged_by_a_star() {
 fn where_a_new_connection_begins_is_compared() {
     let open = "open passive mss 1460\nin RST seq 1\nquiet 1s\n";
     let again = "in SYN seq 500 mss 1460\nout SYN+ACK seq 0 ack 501 mss *\n";
-    // Its clock has a tick of 4096 ns.
+    // Its clock has a tick of 64 ns.
     run(&format!(
-        "{open}new-iss beyond 244140 up-to 244141\n{again}"
+        "{open}new-iss beyond 15624999 up-to 15625000\n{again}"
     ))
     .unwrap();
-    for wrong in ["beyond 244141", "beyond 1 up-to 244140"] {
+    for wrong in ["beyond 15625000", "beyond 1 up-to 15624999"] {
         let text = failure(6, &format!("{open}new-iss {wrong}\n{again}"));
-        assert!(text.contains("begins 244141 after the old one"), "{text}");
+        assert!(text.contains("begins 15625000 after the old one"), "{text}");
     }
 }
 
