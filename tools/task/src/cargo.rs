@@ -31,7 +31,14 @@ pub(crate) fn command() -> Command {
 
 /// Runs cargo with our streams, to its end.
 pub(crate) fn run(args: &[&str]) -> Outcome {
-    let done = process::run(command().args(args), Capture::Nothing, BUILD_LIMIT, false)?;
+    run_with(args, &[])
+}
+
+/// The same, with variables for cargo and what it runs.
+pub(crate) fn run_with(args: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let mut command = command();
+    command.args(args).envs(environment.iter().copied());
+    let done = process::run(&mut command, Capture::Nothing, BUILD_LIMIT, false)?;
     if done.success {
         Ok(())
     } else {

@@ -122,7 +122,13 @@ fn soak(seconds: &str) -> Outcome {
         "--bin",
         "byway-sim-soak",
     ];
-    cargo::run(&[program.as_slice(), &["--", seconds]].concat())
+    // The allocator of the GNU library gives back what the engines of a run had, and asks for it again
+    // in the next: as much time as the runs take.
+    let keep = [
+        ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
+        ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
+    ];
+    cargo::run_with(&[program.as_slice(), &["--", seconds]].concat(), &keep)
 }
 
 /// Times the engine, optimised, and leaves the values for programs where the reports are.
